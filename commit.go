@@ -1,0 +1,577 @@
+package session
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A commit stores what a request did to its sessions and says so in the header: first the
+// values and sizes of all of them are checked, then flash ages, then the drivers save, those
+// that another process sees before those that only the cookie carries, then the header gets
+// its lines. Whatever fails, fails before anything of the handler's answer has left.
+
+// commit runs before the first byte of the header leaves. Without cookies, as for a hijacked
+// connection, it stores what needs none.
+func (q *request) commit(status int, cookies bool) error {
+	q.mu.Lock()
+	q.committed = true
+	q.mu.Unlock()
+	aging := cookies && ages(q.original, status)
+	if aging {
+		q.openHinted()
+	}
+	if !q.touched.Load() {
+		q.session.markCommitted()
+		return nil
+	}
+	sessions := q.sessions()
+	for _, s := range sessions {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.committed = true
+	}
+	plans, err := q.plan(sessions, aging, cookies)
+	if err != nil {
+		return err
+	}
+	for _, sealed := range [...]bool{false, true} {
+		for i, s := range sessions {
+			if s.src.sealed != sealed {
+				continue
+			}
+			if err := s.store(plans[i]); err != nil && !isGone(err) {
+				return err
+			}
+		}
+	}
+	if cookies {
+		q.writeHeader(sessions)
+	}
+	return nil
+}
+
+func (s *Session) markCommitted() {
+	s.mu.Lock()
+	s.committed = true
+	s.mu.Unlock()
+}
+
+// openHinted opens the sessions whose flash is pending and would otherwise outlive this page,
+// because its handler did not open them. The hint saves a look-up and is trusted for nothing;
+// while the store is unavailable it is passed over.
+func (q *request) openHinted() {
+	if !isPage(q.original) {
+		return // nothing was looked at, so nothing would end
+	}
+	if src := q.m.main; src.byIP {
+		q.session.openQuietly()
+	}
+	if !mayHaveHint(q.original.Header) {
+		return
+	}
+	for _, src := range q.m.sources {
+		if src.err == nil && hasCookie(q.original.Header, src.hint, hintValue) {
+			if s, err := q.using(src.name); err == nil {
+				s.openQuietly()
+			}
+		}
+	}
+}
+
+func mayHaveHint(h http.Header) bool {
+	for _, line := range h["Cookie"] {
+		if strings.Contains(line, hintSuffix+"="+hintValue) {
+			return true
+		}
+	}
+	return false
+}
+
+// openQuietly opens the session for the sake of its flash only: that fails no request.
+func (s *Session) openQuietly() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened {
+		return
+	}
+	if s.open(); s.failed != nil {
+		s.opened, s.failed, s.err, s.extras = false, nil, nil, nil
+	}
+}
+
+// plan checks all sessions of the request before any of them is stored.
+func (q *request) plan(sessions []*Session, aging, cookies bool) ([]*Changes, error) {
+	plans := make([]*Changes, len(sessions))
+	for _, s := range sessions {
+		if err := s.resend(); err != nil && !isGone(err) {
+			return nil, err
+		}
+		if s.failed != nil {
+			return nil, s.failed
+		}
+		if s.bad != nil {
+			return nil, s.bad
+		}
+	}
+	for i, s := range sessions {
+		if !cookies && (s.todo != nil || s.rotate) && (s.rotate || s.needsCookie()) {
+			s.todo, s.rotate = nil, false
+			s.late("change")
+		}
+		plans[i] = s.plan(aging)
+		if c, ok := s.src.driver.(checker); ok && plans[i] != nil {
+			if err := c.check(s.base, plans[i]); err != nil && !s.refreshes(plans[i]) {
+				s.note(err)
+				return nil, err
+			}
+		}
+	}
+	return plans, nil
+}
+
+// plan returns the changes that are to be saved, numbered and dated; nil where there are none.
+func (s *Session) plan(aging bool) *Changes {
+	s.settle()
+	ch := s.todo
+	if aging && s.rec != nil {
+		if c := s.rec.flashEntries(); c.next() {
+			if ch == nil {
+				ch = &Changes{flashTTL: s.src.flashTTL}
+			} else if ch == s.view {
+				ch = ch.clone()
+			}
+			s.age(ch)
+		}
+	}
+	s.shared = s.shared || (ch != nil && ch == s.view)
+	ch = s.worthSaving(ch)
+	s.flashes = s.opened && pending(s.base, ch)
+	s.todo = nil
+	if ch == nil {
+		s.rotate = false
+		return nil
+	}
+	if s.base == nil || s.rotate {
+		s.putUnderNewToken(ch)
+	}
+	s.rotate = false
+	ch.seal(s.q.m.clock())
+	return ch
+}
+
+// worthSaving returns ch, or nil where saving it would change nothing: there is nothing in it,
+// it leaves a new session empty, or the session died while this request was under way.
+func (s *Session) worthSaving(ch *Changes) *Changes {
+	changes := ch != nil && !ch.changesNothing()
+	switch {
+	case s.dead && !s.rotate:
+		if changes {
+			s.dropped(ErrEnded)
+		}
+		return nil
+	case s.base == nil && (!changes || ch.leavesNothing()):
+		return nil
+	case changes:
+		return ch
+	case s.rotate || (s.base != nil && s.base.resave):
+		return &Changes{flashTTL: s.src.flashTTL}
+	}
+	return nil
+}
+
+// putUnderNewToken prepares changes that begin a session or give it a new token.
+func (s *Session) putUnderNewToken(ch *Changes) {
+	ch.rotates = s.base != nil
+	ch.limits = s.src.limits
+	if s.limits != nil {
+		ch.limits = *s.limits
+	} else if s.base != nil && s.base.head.remembered {
+		ch.limits = s.base.Limits()
+	}
+	s.limits = nil
+	ch.token = NewToken(s.src.cookie)
+	if s.src.byIP {
+		ch.token, _ = s.addressToken()
+	}
+	rand.Read(ch.id[:])
+}
+
+// refreshes reports whether a save only notes a use: that never makes an error.
+func (s *Session) refreshes(ch *Changes) bool {
+	return ch.changesNothing() && !ch.rotates
+}
+
+// store ends what is to be destroyed, then saves ch, which may be nil.
+func (s *Session) store(ch *Changes) error {
+	if err := s.destroyDoomed(); err != nil {
+		s.note(err)
+		return err
+	}
+	if ch == nil {
+		return nil
+	}
+	err := s.send(ch)
+	if err != nil && s.refreshes(ch) {
+		return nil
+	}
+	return err
+}
+
+func (s *Session) destroyDoomed() error {
+	if s.extras == nil {
+		return nil
+	}
+	for len(s.extras.doomed) > 0 {
+		if err := s.destroy(s.extras.doomed[0]); err != nil {
+			return err
+		}
+		s.extras.doomed = s.extras.doomed[1:]
+	}
+	return nil
+}
+
+func (s *Session) destroy(tok Token) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.q.m.stats.destroys.Add(1)
+	var err error
+	if d, ok := s.src.driver.(clockedDestroyer); ok {
+		err = d.destroyAt(ctx, tok, s.q.m.clock())
+	} else {
+		err = s.src.driver.Destroy(ctx, tok)
+	}
+	if err == nil || isGone(err) {
+		return s.q.m.heard(s.src, nil)
+	}
+	return s.q.m.heard(s.src, s.sorted("destroy", err))
+}
+
+// resend sends the save again that had no answer. Its number keeps it from counting twice.
+func (s *Session) resend() error {
+	ch := s.sent
+	if ch == nil {
+		return nil
+	}
+	return s.send(ch)
+}
+
+// send saves ch. What a driver cannot be asked about now is kept, to go again.
+func (s *Session) send(ch *Changes) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.q.m.stats.saves.Add(1)
+	tok, err := s.src.driver.Save(ctx, s.base, ch)
+	if err == nil {
+		s.sent = nil
+		s.q.m.heard(s.src, nil)
+		s.settled(tok, ch)
+		return nil
+	}
+	if isGone(err) {
+		s.sent = nil
+		s.q.m.heard(s.src, nil)
+		return s.gone(err, ch)
+	}
+	err = s.q.m.heard(s.src, s.sorted("save", err))
+	if errors.Is(err, ErrUnavailable) {
+		s.sent = ch
+	}
+	s.note(err)
+	return err
+}
+
+// settled notes what the driver has stored.
+func (s *Session) settled(tok Token, ch *Changes) {
+	if s.base == nil || ch.rotates {
+		s.lifeEnds = ch.now + ch.limits.Lifetime.Milliseconds()
+		s.lasting = ch.limits.Remembered
+	}
+	s.tok, s.saved = tok, ch
+}
+
+// settle brings base up to the last save. Most requests save once and never need it.
+func (s *Session) settle() {
+	if s.saved == nil {
+		return
+	}
+	s.base = s.saved.Apply(s.base)
+	s.base.token, s.base.resave = s.tok, false
+	s.saved = nil
+}
+
+// gone is what follows when the record was not there any more: the changes are dropped, and
+// with them the view that this request could store anything. Only a Regenerate goes on, with a
+// session of this request's own changes.
+func (s *Session) gone(err error, ch *Changes) error {
+	s.base, s.tok, s.dead, s.flashes = nil, Token{}, true, false
+	if ch.rotates && !ch.leavesNothing() {
+		own := ch.clone()
+		own.rotates = false
+		own.token = NewToken(s.src.cookie)
+		own.seal(s.q.m.clock())
+		s.dead, s.flashes = false, pending(nil, own)
+		return s.send(own)
+	}
+	if !s.refreshes(ch) {
+		s.dropped(err)
+	}
+	return err
+}
+
+func (s *Session) dropped(err error) {
+	kind := ErrNoSession
+	if errors.Is(err, ErrEnded) {
+		kind = ErrEnded
+	}
+	s.note(kind)
+	s.q.m.stats.dropped.Add(1)
+	s.q.m.log.dropped(s.src, kind)
+}
+
+// saveNow is Save without the questions whether it may.
+func (s *Session) saveNow() error {
+	if s.dead && !s.rotate {
+		return ErrEnded
+	}
+	if err := s.resend(); err != nil {
+		return err
+	}
+	if s.todo == nil && !s.rotate && !s.isDoomed() {
+		return s.use()
+	}
+	ch := s.plan(false)
+	if c, ok := s.src.driver.(checker); ok && ch != nil {
+		if err := c.check(s.base, ch); err != nil {
+			s.bad = err
+			s.note(err)
+			return err
+		}
+	}
+	return s.store(ch)
+}
+
+func (s *Session) isDoomed() bool { return s.extras != nil && len(s.extras.doomed) > 0 }
+
+// use notes a use of a stored session.
+func (s *Session) use() error {
+	if s.tok.IsZero() {
+		return nil
+	}
+	s.settle()
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.q.m.stats.loads.Add(1)
+	rec, err := s.src.driver.Load(ctx, s.tok, s.q.m.clock())
+	switch {
+	case err == nil:
+		s.base = rec
+		return s.q.m.heard(s.src, nil)
+	case isGone(err):
+		s.base, s.tok, s.dead = nil, Token{}, true
+		s.note(err)
+		s.q.m.heard(s.src, nil)
+		return err
+	}
+	err = s.q.m.heard(s.src, s.sorted("load", err))
+	s.note(err)
+	return err
+}
+
+// saveLate stores what came after the header, where that needs no cookie.
+func (q *request) saveLate() {
+	for _, s := range q.sessions() {
+		s.mu.Lock()
+		if s.bad == nil && s.failed == nil {
+			s.storeLate()
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *Session) storeLate() {
+	if s.sent == nil && s.todo == nil && !s.isDoomed() {
+		return
+	}
+	if err := s.resend(); err != nil {
+		return
+	}
+	if err := s.store(s.plan(false)); err != nil && !isGone(err) {
+		s.q.m.log.lost(s.src, err)
+	}
+}
+
+// writeHeader adds what the sessions' state asks of the header.
+func (q *request) writeHeader(sessions []*Session) {
+	h := q.writer.inner.Header()
+	opened, byIP, cookies := false, false, false
+	for _, s := range sessions {
+		if s.opened {
+			opened = true
+			byIP = byIP || s.src.byIP
+			cookies = s.writeCookies(h) || cookies
+		}
+	}
+	if opened {
+		protectFromCaches(h, byIP, cookies)
+	}
+}
+
+// writeCookies adds the Set-Cookie lines of a session and reports whether there are any.
+func (s *Session) writeCookies(h http.Header) bool {
+	if s.src.byIP {
+		return false
+	}
+	wrote := s.writeToken(h)
+	if !wrote && s.mustClear() {
+		s.setCookie(h, s.src.cookie, s.q.m.cookies.clear(s.src.cookie, s.secure()))
+		wrote = true
+	}
+	if s.extras != nil && s.extras.doubles && s.q.m.cfg.CookieAttributes.Domain != "" {
+		h.Add("Set-Cookie", s.q.m.cookies.clearHostOnly(s.src.cookie, s.secure()))
+		wrote = true
+	}
+	return s.writeHint(h) || wrote
+}
+
+// writeToken adds the session's cookie where its token is new: one that the client has is
+// never repeated, so that no late response brings an old one back.
+func (s *Session) writeToken(h http.Header) bool {
+	if s.tok.IsZero() || (s.rec != nil && s.rec.token == s.tok) {
+		return false
+	}
+	s.setCookie(h, s.src.cookie, s.q.m.cookies.appendSet(s.src.cookie, s.tok.Value(), s.maxAge(), s.secure()))
+	return true
+}
+
+// maxAge returns what is left of the lifetime, or 0 where the cookie ends with the browser.
+func (s *Session) maxAge() time.Duration {
+	if s.q.m.cfg.CookieAttributes.SessionOnly && !s.lasting {
+		return 0
+	}
+	left := time.Duration(s.lifeEnds-s.q.m.clock().UnixMilli()) * time.Millisecond
+	return max(left, time.Second)
+}
+
+// mustClear reports whether a cookie that came is of no use any more: its session was
+// destroyed, or it cannot be ours. That of an unknown or expired session is left alone.
+func (s *Session) mustClear() bool {
+	if s.extras == nil || !s.tok.IsZero() {
+		return false
+	}
+	if s.extras.unusable {
+		return true
+	}
+	found := findCookie(s.q.original.Header, s.src.cookie)
+	return s.extras.gone && (found.n > 0 || found.tooMany)
+}
+
+// writeHint sets or clears the cookie that says that flash is pending.
+func (s *Session) writeHint(h http.Header) bool {
+	has := hasCookie(s.q.original.Header, s.src.hint, hintValue)
+	flashes := s.flashes && !s.tok.IsZero()
+	switch {
+	case flashes && !has:
+		s.setCookie(h, s.src.hint, s.q.m.cookies.appendSet(s.src.hint, hintValue, s.maxAge(), s.secure()))
+	case has && !flashes:
+		s.setCookie(h, s.src.hint, s.q.m.cookies.clear(s.src.hint, s.secure()))
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *Session) secure() bool {
+	secure, elsewhere := s.q.m.cookies.secureFor(s.q.original)
+	if elsewhere {
+		s.q.m.log.plainHTTP(s.q.original)
+	}
+	return secure
+}
+
+// setCookie adds a Set-Cookie line in place of others of its name: a response has one at the
+// most (RFC 6265bis, section 4.1.1).
+func (s *Session) setCookie(h http.Header, name, line string) {
+	dropCookie(h, name)
+	h["Set-Cookie"] = append(h["Set-Cookie"], line)
+}
+
+// dropCookie takes the Set-Cookie lines of a name out of a header.
+func dropCookie(h http.Header, name string) {
+	lines := h["Set-Cookie"]
+	kept := lines[:0:0]
+	for _, line := range lines {
+		if n, _, _ := strings.Cut(line, "="); strings.TrimSpace(n) != name {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == len(lines) {
+		return
+	}
+	if len(kept) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = kept
+}
+
+// protectFromCaches says that a response depends on the session (ASVS 14.3.2), and keeps one
+// that sets a cookie from every cache that several clients share.
+func protectFromCaches(h http.Header, byIP, cookies bool) {
+	if !varies(h["Vary"]) {
+		h["Vary"] = append(h["Vary"], "Cookie")
+	}
+	switch control := h["Cache-Control"]; {
+	case byIP:
+		h["Cache-Control"] = []string{"private, no-store"}
+	case len(control) == 0:
+		h["Cache-Control"] = []string{"private, no-cache"}
+	case cookies:
+		h["Cache-Control"] = []string{keepPrivate(control)}
+	}
+	if !cookies && !byIP {
+		return
+	}
+	for key := range h {
+		if key == "Surrogate-Control" || key == "Cdn-Cache-Control" || strings.HasSuffix(key, "-Cdn-Cache-Control") {
+			delete(h, key)
+		}
+	}
+}
+
+func varies(lines []string) bool {
+	for _, line := range lines {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepPrivate takes out of Cache-Control what lets shared caches store, and adds private unless
+// the handler said private or no-store.
+func keepPrivate(control []string) string {
+	var kept []string
+	private := false
+	for part := range strings.SplitSeq(strings.Join(control, ","), ",") {
+		part = strings.TrimSpace(part)
+		name, _, fields := strings.Cut(strings.ToLower(part), "=")
+		switch {
+		case name == "" || name == "public" || name == "s-maxage":
+			continue
+		case name == "private" && fields:
+			continue // it speaks of some fields only: the rest could be stored
+		case name == "private" || name == "no-store":
+			private = true
+		}
+		kept = append(kept, part)
+	}
+	if !private {
+		kept = append([]string{"private"}, kept...)
+	}
+	return strings.Join(kept, ", ")
+}

@@ -1,0 +1,1313 @@
+package session
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"math"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+const (
+	maxNamespaceBytes = 200
+	maxConfigBytes    = 1 << 20
+	maxConfigFaults   = 32 // reported of one file
+)
+
+// The drivers that are always known.
+const (
+	builtinMemory = "memory"
+	builtinCookie = "cookie"
+	builtinRedis  = "redis"
+)
+
+// A Config says how a Manager keeps sessions. Its zero value, with a Secret, is a safe
+// configuration: encrypted cookies that end after an hour without use and after a day.
+//
+// It is passed by value, and nothing in this package changes it. NewManager validates all of
+// it. Printed with %v, %+v or %#v, by slog or by encoding/json, a Config shows no secret and no
+// password. In an unexported field of another struct fmt cannot call its methods: do not print
+// such a struct.
+type Config struct {
+	// Default names the driver that sessions are kept with: "cookie", "memory", "redis" or
+	// a name in Drivers. Empty means "cookie".
+	Default string
+
+	// Secret is what session cookies are encrypted with: at least 32 random bytes, as
+	// NewSecret or `head -c 32 /dev/urandom | base64` make them. Whoever has it can read and forge
+	// every session of the cookie driver. There is no default. The cookie driver needs it;
+	// where Default is another driver it may be empty, until Session.Using("cookie").
+	Secret string
+
+	// PreviousSecrets still open sessions and never seal one: put the old Secret here when
+	// changing it, and take it out after Lifetime. A secret that leaked has no place here.
+	// None by default.
+	PreviousSecrets []string
+
+	// Lifetime is how long a session lives at most, counted from when it was stored first
+	// or regenerated; no activity extends it (ASVS 7.3.2). Zero means 24 hours. Negative
+	// values and more than 400 days, which browsers do not grant, are refused. The longer
+	// it is, the longer a stolen session opens.
+	Lifetime time.Duration
+
+	// IdleTimeout is how long a session lives without being opened (ASVS 7.3.1), for
+	// drivers that have no IdleTimeout of their own. Zero means 1 hour. Negative values and
+	// more than 400 days are refused; there is no way to switch it off, but one as long as
+	// Lifetime comes to that.
+	IdleTimeout time.Duration
+
+	// CookieAttributes apply to the cookies of all drivers.
+	CookieAttributes CookieAttributes
+
+	Cookie CookieConfig // the driver that keeps the session itself in the cookie, sealed
+	Memory MemoryConfig // the driver that keeps sessions in this process
+	Redis  RedisConfig  // the driver that keeps sessions in a redis server; dialed at first use
+
+	// Drivers are further drivers by name, or a second one of a kind. A name is part of a
+	// cookie's name: letters, digits and !#$%&'*+-.^_`|~, at most 64 bytes, and not the name
+	// of a built-in one. Whoever made them closes them.
+	Drivers map[string]Driver
+
+	// StoreTimeout bounds each load and each save, all tries together. It also ends the ones
+	// that a client no longer waits for. Zero means 3 seconds; negative is refused.
+	StoreTimeout time.Duration
+
+	// Codec encodes values that are no string, bool, number or nil. Nil means JSON. It
+	// decodes what a store returned: one that can make any type out of bytes gives code
+	// execution to whoever can write to the store.
+	Codec Codec
+
+	// Logger receives what the operator should know. Nil means slog.Default() at the time of
+	// logging. No message holds a token, a secret or a value.
+	Logger *slog.Logger
+
+	// ErrorHandler answers a request whose session could not be loaded or stored, in place
+	// of the handler's answer. Nil means 503 where the store cannot be reached and 500
+	// otherwise, without details. err may name hosts and keys: it belongs into a log, not
+	// into the answer (ASVS 16.5.1).
+	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
+
+	// Skip reports whether the middleware should leave a request alone, as if it were not
+	// there: for static files and probes. FromContext panics in a handler that Skip let
+	// through. Nil means that no request is skipped.
+	Skip func(r *http.Request) bool
+
+	// ClientIP returns the client's address for MemoryConfig.ByClientIP. Nil means the host
+	// in RemoteAddr and never a header, which any client can write. Behind a proxy, return
+	// what that proxy, and nobody else, has set.
+	ClientIP func(r *http.Request) string
+}
+
+// CookieAttributes are the attributes of every cookie that this package sets. HttpOnly is not
+// among them because it is always set. The zero value is right for most sites. What browsers
+// would silently refuse is an error of NewManager.
+type CookieAttributes struct {
+	// Prefix begins the name of every session cookie; the driver's name follows. Empty means
+	// "s_", as in "s_cookie". At most 64 bytes of letters, digits and !#$%&'*+-.^_`|~.
+	//
+	// "__Host-" makes browsers guarantee that only this host has set the cookie, and that
+	// over TLS (ASVS 3.3.3): choose it where Domain and Path are not needed. "__Secure-",
+	// "__Http-" and "__Host-Http-" are known as well. All of them, in any letter case, refuse
+	// SecureNever. Two managers in front of one handler need different prefixes.
+	Prefix string
+
+	// Path limits the cookie to a part of the site: "/" and everything below the given path.
+	// Empty means "/". It is no protection against other applications on the same host,
+	// which read the cookie through a frame (RFC 6265bis, section 8.5). At most 1024 bytes.
+	Path string
+
+	// Domain, such as "example.com", sends the cookie to that host and all its subdomains:
+	// each of them, also one that somebody else runs, then receives the session and can
+	// overwrite it. Empty means this host alone, which is the safe choice. No leading dot,
+	// no port, no address.
+	Domain string
+
+	// SameSite says which requests that other sites cause carry the cookie. Zero, and
+	// http.SameSiteDefaultMode, mean http.SameSiteLaxMode: links do, forms and frames do
+	// not. http.SameSiteNoneMode sends it always, so that the application has to defend
+	// itself against cross-site request forgery (http.CrossOriginProtection); it implies
+	// Secure. It is written in every case.
+	SameSite http.SameSite
+
+	// Secure says when the cookie is restricted to TLS. Zero means SecureAuto.
+	Secure SecureMode
+
+	// Partitioned keeps a separate session for each top-level site that embeds this one
+	// (CHIPS). It implies Secure and wants http.SameSiteNoneMode to be of use. False by
+	// default.
+	Partitioned bool
+
+	// SessionOnly leaves Max-Age out, so that the cookie ends with the browser, but for a
+	// session that was told to Remember. Many browsers restore such cookies at their next
+	// start: only the server's limits end a session for certain. False by default.
+	SessionOnly bool
+}
+
+func (a CookieAttributes) prefix() string { return cmp.Or(a.Prefix, "s_") }
+func (a CookieAttributes) path() string   { return cmp.Or(a.Path, "/") }
+
+func (a CookieAttributes) sameSite() http.SameSite {
+	if a.SameSite == 0 || a.SameSite == http.SameSiteDefaultMode {
+		return http.SameSiteLaxMode
+	}
+	return a.SameSite
+}
+
+// A SecureMode says when cookies get the Secure attribute, without which a browser sends them
+// over plain HTTP too, readable by whoever is on the way (ASVS 3.3.1). Its text form is
+// "auto", "always" or "never".
+type SecureMode int
+
+const (
+	// SecureAuto sets Secure but for requests on this machine over plain HTTP: the
+	// connection is not TLS, RemoteAddr and Host are both loopback, and no Forwarded,
+	// X-Forwarded-*, X-Real-Ip or Via header came. Where another attribute demands Secure it
+	// means always.
+	//
+	// A proxy on the same machine that hides itself looks like such a request: nginx does
+	// with nothing but a proxy_pass to 127.0.0.1. Use SecureAlways behind it.
+	SecureAuto SecureMode = iota
+
+	// SecureAlways sets Secure on every cookie: the choice for a service behind a proxy that
+	// ends TLS.
+	SecureAlways
+
+	// SecureNever leaves Secure out also over TLS. Everybody on the way can then take over
+	// a session as soon as the browser is led to an http:// address of the site.
+	SecureNever
+)
+
+// String returns the text form of m.
+func (m SecureMode) String() string {
+	switch m {
+	case SecureAuto:
+		return "auto"
+	case SecureAlways:
+		return "always"
+	case SecureNever:
+		return "never"
+	default:
+		return fmt.Sprintf("SecureMode(%d)", int(m))
+	}
+}
+
+// MarshalText returns the text form of m. A value that is not one of the three is an error.
+func (m SecureMode) MarshalText() ([]byte, error) {
+	if m < SecureAuto || m > SecureNever {
+		return nil, fmt.Errorf("session: marshal SecureMode: %d is not a mode", int(m))
+	}
+	return []byte(m.String()), nil
+}
+
+// UnmarshalText sets m from its text form, in lower case. Other text is an error and leaves m
+// as it was.
+func (m *SecureMode) UnmarshalText(text []byte) error {
+	mode, err := parseSecureMode(string(text))
+	if err != nil {
+		return fmt.Errorf("session: unmarshal SecureMode: %w", err)
+	}
+	*m = mode
+	return nil
+}
+
+func parseSecureMode(text string) (SecureMode, error) {
+	for m := SecureAuto; m <= SecureNever; m++ {
+		if text == m.String() {
+			return m, nil
+		}
+	}
+	return 0, errors.New(`want "auto", "always" or "never"`)
+}
+
+// A CookieConfig configures the cookie driver.
+type CookieConfig struct {
+	// IdleTimeout goes before Config.IdleTimeout, which zero means. Negative values and more
+	// than 400 days are refused.
+	IdleTimeout time.Duration
+
+	// FlashTTL ends flash values that long after they were stored, on top of the rule that
+	// the next 200 response ends them. Zero means no such limit; negative is refused. With a
+	// short one, a page that comes later after its redirect loses its message.
+	FlashTTL time.Duration
+}
+
+// A MemoryConfig configures the memory driver.
+type MemoryConfig struct {
+	// IdleTimeout goes before Config.IdleTimeout, which zero means. Negative values and more
+	// than 400 days are refused.
+	IdleTimeout time.Duration
+
+	// FlashTTL ends flash values that long after they were stored, on top of the rule that
+	// the next 200 response ends them. Zero means no such limit; negative is refused.
+	FlashTTL time.Duration
+
+	// MaxSessions bounds the memory that visitors can make this process use. Above it, the
+	// oldest session that was never opened a second time is dropped, else the least
+	// recently used one. Zero means 1,000,000; negative is refused.
+	MaxSessions int
+
+	// ByClientIP makes the client's address its identity: no cookie is set, and everybody
+	// behind one address, be it an office or a mobile network, shares one session. Never
+	// sign anybody in with it. False by default. See Config.ClientIP.
+	ByClientIP bool
+}
+
+func (c MemoryConfig) maxSessions() int {
+	if c.MaxSessions <= 0 { // negative: refused by NewManager, and no reason to keep none here
+		return 1_000_000
+	}
+	return c.MaxSessions
+}
+
+// A RedisConfig configures the redis driver. Nothing is dialed before the first use. Like a
+// Config, it is printed without its password.
+type RedisConfig struct {
+	// Host is a name or an address, without port, scheme and brackets. Empty means
+	// "127.0.0.1".
+	Host string
+
+	// Port is 1 to 65535. Zero means 6379.
+	Port int
+
+	// Password is sent with AUTH. Empty means no AUTH. Without Options.TLS it crosses the
+	// network in the clear.
+	Password string
+
+	// Options are about the connection; their zero value is right for a server nearby.
+	Options RedisOptions
+
+	// IdleTimeout goes before Config.IdleTimeout, which zero means. Negative values and more
+	// than 400 days are refused.
+	IdleTimeout time.Duration
+
+	// FlashTTL ends flash values that long after they were stored, on top of the rule that
+	// the next 200 response ends them. Zero means no such limit; negative is refused.
+	FlashTTL time.Duration
+
+	// Namespace begins every key: "<namespace>:session:...". Empty means "session". At most
+	// 200 bytes, without braces, which would choose a cluster's slot, and control
+	// characters. Applications that share a server need different ones, or different DBs.
+	Namespace string
+}
+
+func (c RedisConfig) host() string      { return cmp.Or(c.Host, "127.0.0.1") }
+func (c RedisConfig) port() int         { return cmp.Or(c.Port, 6379) }
+func (c RedisConfig) namespace() string { return cmp.Or(c.Namespace, "session") }
+
+func (c RedisConfig) maxIdle() int   { return max(cmp.Or(c.Options.MaxIdle, 10), 0) }
+func (c RedisConfig) maxActive() int { return max(cmp.Or(c.Options.MaxActive, 64), 0) } // 0: no limit
+
+func (c RedisConfig) idleConnTimeout() time.Duration { // 0: never
+	return max(cmp.Or(c.Options.IdleConnTimeout, 4*time.Minute), 0)
+}
+
+func (c RedisConfig) poolWait() time.Duration { // 0: no limit of its own
+	return max(cmp.Or(c.Options.PoolWait, time.Second), 0)
+}
+
+func (c RedisConfig) dialTimeout() time.Duration  { return cmp.Or(c.Options.DialTimeout, time.Second) }
+func (c RedisConfig) readTimeout() time.Duration  { return cmp.Or(c.Options.ReadTimeout, time.Second) }
+func (c RedisConfig) writeTimeout() time.Duration { return cmp.Or(c.Options.WriteTimeout, time.Second) }
+
+// RedisOptions are the connection options of the redis driver. Like a Config, they are
+// printed without secrets.
+type RedisOptions struct {
+	DB       int    // the database to SELECT; zero means 0, negative is refused, a cluster has 0 only
+	Username string // for AUTH with an ACL user; empty means the user "default"
+
+	// TLS, where it is not nil, encrypts the connection. An empty ServerName means Host. Do
+	// not set InsecureSkipVerify: it lets anyone on the way read the password and every
+	// session. Nil means no TLS, which is fit for this machine or a network of one's own.
+	TLS *tls.Config
+
+	// Network is "tcp" or "unix". Empty means "tcp", or "unix" where Socket is set.
+	Network string
+
+	// Socket is the path to dial in place of Host and Port where Network is "unix"; else it
+	// is empty.
+	Socket string
+
+	MaxIdle   int // connections kept for later; zero means 10, negative keeps none
+	MaxActive int // connections open at once; zero means 64, negative means no limit
+
+	// IdleConnTimeout closes a connection that long after its last use. Zero means 4
+	// minutes; negative means never, where firewalls on the way may cut it silently.
+	IdleConnTimeout time.Duration
+
+	// PoolWait is how long a load or save waits for one of MaxActive connections to become
+	// free, before it is an ErrUnavailable. Zero means 1 second; negative means as long as
+	// StoreTimeout lets it.
+	PoolWait time.Duration
+
+	DialTimeout  time.Duration // to connect; zero means 1 second, negative is refused
+	ReadTimeout  time.Duration // of one reply; zero means 1 second, negative is refused
+	WriteTimeout time.Duration // of one command; zero means 1 second, negative is refused
+
+	// ClientName is shown by CLIENT LIST: printable ASCII without spaces. Empty means none.
+	ClientName string
+
+	// Pool, where it is not nil, is used in place of all the above and of Host, Port and
+	// Password. The caller keeps ownership: Manager.Close does not close it.
+	Pool *redis.Pool
+}
+
+func (c Config) driverName() string          { return cmp.Or(c.Default, builtinCookie) }
+func (c Config) lifetime() time.Duration     { return cmp.Or(c.Lifetime, 24*time.Hour) }
+func (c Config) idleTimeout() time.Duration  { return cmp.Or(c.IdleTimeout, time.Hour) }
+func (c Config) storeTimeout() time.Duration { return cmp.Or(c.StoreTimeout, 3*time.Second) }
+
+// idleTimeoutOr returns a driver's own idle timeout where it has one.
+func (c Config) idleTimeoutOr(own time.Duration) time.Duration { return cmp.Or(own, c.idleTimeout()) }
+
+func (c Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.Default()
+	}
+	return c.Logger
+}
+
+// driverNames returns the names of all drivers, sorted.
+func (c Config) driverNames() []string {
+	names := []string{builtinCookie, builtinMemory, builtinRedis}
+	names = slices.AppendSeq(names, maps.Keys(c.Drivers))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// unknownDriver returns the ErrUnknownDriver for name, which lists the names that there are.
+func (c Config) unknownDriver(name string) error {
+	known := strings.Join(c.driverNames(), ", ")
+	return fmt.Errorf("%w %.64q: known are %s", ErrUnknownDriver, name, known)
+}
+
+// validate reports every fault of c at once.
+func (c Config) validate() error {
+	_, attributes := newCookieAttributes(c.CookieAttributes)
+	return errors.Join(
+		c.validateDrivers(),
+		c.validateSecrets(),
+		c.validateLimits(),
+		attributes,
+		c.Redis.validate(),
+	)
+}
+
+// configFault returns the error for a field of Config.
+func configFault(field, format string, args ...any) error {
+	return fmt.Errorf("session: Config.%s: %s", field, fmt.Sprintf(format, args...))
+}
+
+func (c Config) validateDrivers() error {
+	var faults []error
+	if names := c.driverNames(); !slices.Contains(names, c.driverName()) {
+		faults = append(faults, fmt.Errorf("%w (Config.Default)", c.unknownDriver(c.Default)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
+		if err := c.checkDriver(name, c.Drivers[name]); err != nil {
+			faults = append(faults, fmt.Errorf("session: Config.Drivers[%.64q]: %w", name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkDriver validates one of Drivers, whose name ends the name of a cookie.
+func (c Config) checkDriver(name string, d Driver) error {
+	prefix := c.CookieAttributes.prefix()
+	whole, _ := namePrefix(prefix + name)
+	begun, _ := namePrefix(prefix)
+	hinted, isHint := strings.CutSuffix(name, "_f")
+	switch {
+	case name == builtinCookie || name == builtinMemory || name == builtinRedis:
+		return errors.New("the name of a built-in driver: configure that one, or choose another name")
+	case !isToken(name):
+		return errors.New(
+			"not allowed in a cookie name: use letters, digits and !#$%&'*+-.^_`|~ " +
+				"(RFC 6265, section 4.1.1)")
+	case len(name) > maxCookieNameBytes:
+		return fmt.Errorf("%d bytes, at most %d are allowed", len(name), maxCookieNameBytes)
+	case begun == "" && whole != "":
+		return fmt.Errorf(
+			"with Prefix the cookie's name begins with %s, to which browsers tie conditions: "+
+				"choose another name", whole)
+	case isHint && slices.Contains(c.driverNames(), hinted):
+		return fmt.Errorf(
+			"a cookie of that name says that flash is pending for %q: choose another name", hinted)
+	case d == nil:
+		return errors.New("the driver is nil")
+	}
+	return nil
+}
+
+func (c Config) validateSecrets() error {
+	var faults []error
+	switch {
+	case c.Secret != "":
+		faults = append(faults, checkSecret("Config.Secret", c.Secret))
+	case c.driverName() == builtinCookie:
+		faults = append(faults, configFault("Secret",
+			"missing, and the cookie driver encrypts with it: "+
+				"make one with `head -c 32 /dev/urandom | base64` or session.NewSecret, "+
+				"keep it out of the source code, and set Config.Secret"))
+	case len(c.PreviousSecrets) > 0:
+		faults = append(faults, configFault("PreviousSecrets",
+			"set without Secret: previous secrets only open, set Config.Secret too"))
+	}
+	for i, secret := range c.PreviousSecrets {
+		faults = append(faults, checkSecret(fmt.Sprintf("Config.PreviousSecrets[%d]", i), secret))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) validateLimits() error {
+	var maxSessions error
+	if c.Memory.MaxSessions < 0 {
+		maxSessions = configFault("Memory.MaxSessions",
+			"%d is negative: leave it 0 for the default", c.Memory.MaxSessions)
+	}
+	return errors.Join(
+		checkLimit("Lifetime", c.Lifetime),
+		checkLimit("IdleTimeout", c.IdleTimeout),
+		checkLimit("Cookie.IdleTimeout", c.Cookie.IdleTimeout),
+		checkLimit("Memory.IdleTimeout", c.Memory.IdleTimeout),
+		checkNotNegative("StoreTimeout", c.StoreTimeout),
+		checkNotNegative("Cookie.FlashTTL", c.Cookie.FlashTTL),
+		checkNotNegative("Memory.FlashTTL", c.Memory.FlashTTL),
+		maxSessions,
+	)
+}
+
+// checkLimit accepts what browsers grant a cookie (RFC 6265bis, section 5.5).
+func checkLimit(field string, d time.Duration) error {
+	if d > maxLifetime {
+		return configFault(field,
+			"%v is more than 400 days (34560000 s), the longest that browsers keep a cookie "+
+				"(RFC 6265bis, section 5.5)", d)
+	}
+	return checkNotNegative(field, d)
+}
+
+func checkNotNegative(field string, d time.Duration) error {
+	if d < 0 {
+		return configFault(field, "%v is negative: leave it 0 for the default", d)
+	}
+	return nil
+}
+
+// validate reports every fault of c at once.
+func (c RedisConfig) validate() error {
+	faults := []error{
+		checkLimit("Redis.IdleTimeout", c.IdleTimeout),
+		checkNotNegative("Redis.FlashTTL", c.FlashTTL),
+		checkNotNegative("Redis.Options.DialTimeout", c.Options.DialTimeout),
+		checkNotNegative("Redis.Options.ReadTimeout", c.Options.ReadTimeout),
+		checkNotNegative("Redis.Options.WriteTimeout", c.Options.WriteTimeout),
+		checkHost(c.Host),
+		checkNamespace(c.Namespace),
+		checkNetwork(c.Options.Network, c.Options.Socket),
+	}
+	if port := c.port(); port < 1 || port > math.MaxUint16 {
+		faults = append(faults, configFault("Redis.Port", "%d is not a port: 1 to 65535", port))
+	}
+	if c.Options.DB < 0 {
+		faults = append(faults, configFault("Redis.Options.DB", "%d is negative", c.Options.DB))
+	}
+	unprintable := func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }
+	if strings.ContainsFunc(c.Options.ClientName, unprintable) {
+		faults = append(faults, configFault("Redis.Options.ClientName",
+			"redis takes printable ASCII without spaces only"))
+	}
+	return errors.Join(faults...)
+}
+
+// checkHost refuses an address that holds more than a host. It is never quoted: a URL may
+// hold a password.
+func checkHost(host string) error {
+	_, notAddress := netip.ParseAddr(host)
+	unfit := func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" /@[]", r) }
+	if strings.ContainsFunc(host, unfit) || notAddress != nil && strings.Contains(host, ":") {
+		return configFault("Redis.Host", "give a name or an address alone; port, password and "+
+			"database have fields of their own, and so has a unix socket (Options.Socket)")
+	}
+	return nil
+}
+
+func checkNamespace(namespace string) error {
+	const field = "Redis.Namespace"
+	if len(namespace) > maxNamespaceBytes {
+		return configFault(field, "%d bytes, at most %d are allowed", len(namespace), maxNamespaceBytes)
+	}
+	for _, r := range namespace {
+		if r == '{' || r == '}' || unicode.IsControl(r) {
+			return configFault(field,
+				"%q has %q in it: braces choose the slot of a cluster, control characters break tools",
+				namespace, r)
+		}
+	}
+	return nil
+}
+
+func checkNetwork(network, socket string) error {
+	const field = "Redis.Options."
+	switch {
+	case network != "" && network != "tcp" && network != "unix":
+		return configFault(field+"Network", "%.64q is not known: use \"tcp\" or \"unix\"", network)
+	case network == "unix" && socket == "":
+		return configFault(field+"Socket", "missing: Network \"unix\" needs the path of the socket")
+	case network == "tcp" && socket != "":
+		return configFault(field+"Socket", "set, but Network is \"tcp\": set one of them only")
+	}
+	return nil
+}
+
+// LoadConfig reads a configuration from a file in the form that ParseConfig describes, of at
+// most 1 MiB. Its errors name the file. A missing file is an fs.ErrNotExist.
+func LoadConfig(path string) (Config, error) {
+	data, err := readConfigFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("session: load config: %w", err) // names the path itself
+	}
+	return parseConfig(data, fmt.Sprintf("session: load config %q: ", path))
+}
+
+// readConfigFile reads no more than a byte past the limit, also of a file that has no end.
+func readConfigFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+}
+
+// ParseConfig reads a configuration from JSON:
+//
+//	{"default": "redis", "secret": "$SESSION_SECRET", "lifetime": "24h",
+//	 "redis": {"host": "127.0.0.1", "port": 6379, "password": "", "options": {"db": 1},
+//	           "timeout": 3600, "namespace": "shop"}}
+//
+// The keys are those of Config in snake_case, a driver's timeout is its IdleTimeout, and
+// "tls": true verifies the server as Host with the system's root certificates. Durations are
+// numbers of seconds, such as 3600 and 0.5, or strings such as "90m". A string that is a whole
+// "$NAME" is replaced by that environment variable, also where a number, a duration or a bool
+// is wanted; an unset one is an error, and "$$" begins a literal dollar.
+//
+// It is strict: unknown and repeated keys, another letter case, null, wrong types and trailing
+// data are errors, since a misspelt limit would silently be the default. All faults are
+// reported at once, each with its path, such as redis.options.db, and none with a secret.
+// The ranges of values are NewManager's to check, when the program has filled in the rest.
+func ParseConfig(data []byte) (Config, error) {
+	return parseConfig(data, "session: parse config: ")
+}
+
+// parseConfig is ParseConfig with the words that begin each fault.
+func parseConfig(data []byte, operation string) (Config, error) {
+	var c Config
+	var d configDecoder
+	if err := checkJSON(data); err != nil {
+		d.faults = append(d.faults, err)
+	} else {
+		objectField(configFields(&c))(&d, "", data)
+	}
+	if len(d.faults) == 0 {
+		return c, nil
+	}
+	for i, fault := range d.faults {
+		d.faults[i] = fmt.Errorf("%s%w", operation, fault)
+	}
+	return Config{}, errors.Join(d.faults...)
+}
+
+// configFields is the JSON form of a Config.
+func configFields(c *Config) map[string]configField {
+	return map[string]configField{
+		"default":           textField(&c.Default),
+		"secret":            textField(&c.Secret),
+		"previous_secrets":  textsField(&c.PreviousSecrets),
+		"lifetime":          durationField(&c.Lifetime),
+		"idle_timeout":      durationField(&c.IdleTimeout),
+		"store_timeout":     durationField(&c.StoreTimeout),
+		"cookie_attributes": objectField(cookieAttributesFields(&c.CookieAttributes)),
+		"cookie": objectField(map[string]configField{
+			"timeout":   durationField(&c.Cookie.IdleTimeout),
+			"flash_ttl": durationField(&c.Cookie.FlashTTL),
+		}),
+		"memory": objectField(map[string]configField{
+			"timeout":      durationField(&c.Memory.IdleTimeout),
+			"flash_ttl":    durationField(&c.Memory.FlashTTL),
+			"max_sessions": intField(&c.Memory.MaxSessions),
+			"by_client_ip": boolField(&c.Memory.ByClientIP),
+		}),
+		"redis": objectField(map[string]configField{
+			"host":      textField(&c.Redis.Host),
+			"port":      intField(&c.Redis.Port),
+			"password":  textField(&c.Redis.Password),
+			"timeout":   durationField(&c.Redis.IdleTimeout),
+			"flash_ttl": durationField(&c.Redis.FlashTTL),
+			"namespace": textField(&c.Redis.Namespace),
+			"options":   objectField(redisOptionsFields(&c.Redis.Options)),
+		}),
+	}
+}
+
+func cookieAttributesFields(a *CookieAttributes) map[string]configField {
+	return map[string]configField{
+		"prefix":       textField(&a.Prefix),
+		"path":         textField(&a.Path),
+		"domain":       textField(&a.Domain),
+		"same_site":    choiceField(&a.SameSite, parseSameSite),
+		"secure":       choiceField(&a.Secure, parseSecureMode),
+		"partitioned":  boolField(&a.Partitioned),
+		"session_only": boolField(&a.SessionOnly),
+	}
+}
+
+func redisOptionsFields(o *RedisOptions) map[string]configField {
+	return map[string]configField{
+		"db":                intField(&o.DB),
+		"username":          textField(&o.Username),
+		"network":           textField(&o.Network),
+		"socket":            textField(&o.Socket),
+		"tls":               tlsField(&o.TLS),
+		"max_idle":          intField(&o.MaxIdle),
+		"max_active":        intField(&o.MaxActive),
+		"idle_conn_timeout": signedDurationField(&o.IdleConnTimeout),
+		"pool_wait":         signedDurationField(&o.PoolWait),
+		"dial_timeout":      durationField(&o.DialTimeout),
+		"read_timeout":      durationField(&o.ReadTimeout),
+		"write_timeout":     durationField(&o.WriteTimeout),
+		"client_name":       textField(&o.ClientName),
+	}
+}
+
+// checkJSON reports whether data is one JSON value in UTF-8, with line and column of what is
+// wrong. It quotes punctuation only: anything else may be part of a secret.
+func checkJSON(data []byte) error {
+	switch {
+	case len(data) > maxConfigBytes:
+		return fmt.Errorf("larger than 1 MiB (%d bytes)", maxConfigBytes)
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return errors.New("begins with a byte order mark: save it as UTF-8 without one")
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return errors.New("seems to be UTF-16: save it as UTF-8")
+	case !utf8.Valid(data):
+		return fmt.Errorf("%s: not UTF-8", positionIn(data, invalidUTF8(data)))
+	case len(bytes.TrimSpace(data)) == 0:
+		return errors.New("empty: the least is {}")
+	}
+	var value json.RawMessage
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&value); err != nil {
+		return syntaxFault(data, err)
+	}
+	if end := int(decoder.InputOffset()); len(bytes.TrimSpace(data[end:])) > 0 {
+		return fmt.Errorf("%s: data after the end of the configuration", positionIn(data, end))
+	}
+	return nil
+}
+
+func syntaxFault(data []byte, err error) error {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) || syntax.Offset < 1 || syntax.Offset > int64(len(data)) {
+		return errors.New("not valid JSON: it ends too early")
+	}
+	at := int(syntax.Offset) - 1
+	where := positionIn(data, at)
+	if b := data[at]; strings.IndexByte("{}[]:,\"'/#", b) >= 0 {
+		return fmt.Errorf("%s: not valid JSON: unexpected %q", where, b)
+	}
+	return fmt.Errorf("%s: not valid JSON", where)
+}
+
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return len(data)
+}
+
+func positionIn(data []byte, at int) string {
+	before := data[:at]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	number := bytes.Count(before, []byte("\n")) + 1
+	return fmt.Sprintf("line %d, column %d", number, utf8.RuneCount(line)+1)
+}
+
+// A configDecoder collects what is wrong with a file.
+type configDecoder struct {
+	faults []error
+}
+
+func (d *configDecoder) full() bool { return len(d.faults) > maxConfigFaults }
+
+func (d *configDecoder) fault(path, format string, args ...any) {
+	switch {
+	case d.full():
+	case len(d.faults) == maxConfigFaults:
+		d.faults = append(d.faults, errors.New("and more faults, not listed"))
+	default:
+		text := fmt.Sprintf(format, args...)
+		d.faults = append(d.faults, fmt.Errorf("%s: %s", cmp.Or(path, "top level"), text))
+	}
+}
+
+// A configField decodes one valid JSON value into the place it is bound to.
+type configField func(d *configDecoder, path string, value json.RawMessage)
+
+// objectField is the field for an object with these keys.
+func objectField(fields map[string]configField) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		if kind := jsonKindOf(value); kind != jsonObject {
+			d.fault(path, "want an object, not %s", kind)
+			return
+		}
+		seen := make(map[string]bool)
+		for key, member := range jsonMembers(value) {
+			at := joinPath(path, key)
+			field, known := fields[key]
+			switch {
+			case d.full():
+				return
+			case !known:
+				d.fault(at, "unknown field%s", suggestion(key, fields))
+			case seen[key]:
+				d.fault(at, "given twice")
+			default:
+				field(d, at, member)
+			}
+			seen[key] = true
+		}
+	}
+}
+
+// jsonMembers yields the keys and values of a JSON object in their order, repeated ones too.
+func jsonMembers(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		decoder := json.NewDecoder(bytes.NewReader(object))
+		if _, err := decoder.Token(); err != nil { // the brace; checkJSON has seen all of it
+			return
+		}
+		for decoder.More() {
+			key, err := decoder.Token()
+			if err != nil {
+				return
+			}
+			var value json.RawMessage
+			if decoder.Decode(&value) != nil || !yield(key.(string), value) {
+				return
+			}
+		}
+	}
+}
+
+// joinPath extends a path by a key, which is quoted where it could be mistaken for more.
+func joinPath(path, key string) string {
+	if !isLabel(strings.ReplaceAll(key, "_", "0")) {
+		key = fmt.Sprintf("%.64q", key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// suggestion names the known key that was probably meant.
+func suggestion(key string, fields map[string]configField) string {
+	folded := foldKey(key)
+	if len(folded) > 64 { // longer than any, and not worth the work
+		return ""
+	}
+	best, least := "", min(len(folded), max(2, len(folded)/3)+1)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		distance := editDistance(folded, foldKey(name))
+		if strings.HasSuffix(folded, foldKey(name)) { // "idle_timeout" where it is "timeout"
+			distance = min(distance, 2)
+		}
+		if distance < least {
+			best, least = name, distance
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+func foldKey(key string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(key))
+}
+
+// editDistance is Levenshtein's: how many bytes to insert, delete or replace.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// A jsonKind is what a scalar or composite is, in words for an error.
+type jsonKind string
+
+const (
+	jsonObject jsonKind = "an object"
+	jsonArray  jsonKind = "an array"
+	jsonString jsonKind = "a string"
+	kindNumber jsonKind = "a number"
+	jsonBool   jsonKind = "a bool"
+	jsonNull   jsonKind = "null"
+
+	jsonEnv jsonKind = "a string from the environment" // stands for each of the scalars
+)
+
+func jsonKindOf(value json.RawMessage) jsonKind {
+	switch value = bytes.TrimSpace(value); value[0] {
+	case '{':
+		return jsonObject
+	case '[':
+		return jsonArray
+	case '"':
+		return jsonString
+	case 't', 'f':
+		return jsonBool
+	case 'n':
+		return jsonNull
+	default:
+		return kindNumber
+	}
+}
+
+// A configLiteral is the text of a scalar and what it is.
+type configLiteral struct {
+	text string
+	kind jsonKind
+}
+
+// quoted returns the literal for an error, or where it came from: what a variable holds may be
+// meant for another field.
+func (l configLiteral) quoted() string {
+	switch l.kind {
+	case jsonEnv:
+		return "the variable's value"
+	case jsonString:
+		return fmt.Sprintf("%.64q", l.text)
+	default:
+		return fmt.Sprintf("%.64s", l.text)
+	}
+}
+
+// isNumber reports whether the literal is a number, in the file or in a variable.
+func (l configLiteral) isNumber() bool {
+	value := json.RawMessage(l.text)
+	return l.kind == kindNumber ||
+		l.kind == jsonEnv && json.Valid(value) && jsonKindOf(value) == kindNumber
+}
+
+// scalar returns a value that is of one of the wanted kinds, or comes from the environment.
+// want says what is wanted, for the error.
+func (d *configDecoder) scalar(
+	path string, value json.RawMessage, want string, kinds ...jsonKind,
+) (l configLiteral, ok bool) {
+	l = configLiteral{string(bytes.TrimSpace(value)), jsonKindOf(value)}
+	if l.kind == jsonString {
+		if l, ok = d.expand(path, value); !ok {
+			return l, false
+		}
+	}
+	if l.kind != jsonEnv && !slices.Contains(kinds, l.kind) {
+		d.fault(path, "want %s, not %s", want, l.kind)
+		return l, false
+	}
+	return l, true
+}
+
+// expand decodes a string and replaces a whole "$NAME" by the environment variable. A half
+// surrogate pair is refused: it would silently be another character of a secret.
+func (d *configDecoder) expand(path string, value json.RawMessage) (l configLiteral, ok bool) {
+	const dollar = `write "$$" where a literal dollar begins the string`
+	l.kind = jsonString
+	if json.Unmarshal(value, &l.text) != nil || strings.ContainsRune(l.text, utf8.RuneError) {
+		d.fault(path, "the string has U+FFFD or half a surrogate pair in it")
+		return l, false
+	}
+	name, isVariable := strings.CutPrefix(l.text, "$")
+	switch {
+	case !isVariable:
+		return l, true
+	case strings.HasPrefix(name, "$"):
+		return configLiteral{name, jsonString}, true
+	case !isVariableName(name):
+		d.fault(path, `begins with a dollar and is no "$NAME": %s`, dollar)
+		return l, false
+	}
+	expanded, ok := os.LookupEnv(name)
+	if !ok {
+		d.fault(path, "the environment variable%s is not set; %s", variableName(path, name), dollar)
+	}
+	return configLiteral{expanded, jsonEnv}, ok
+}
+
+func isVariableName(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b != '_' && !isAlphanumeric(b) || i == 0 && '0' <= b && b <= '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// variableName returns a variable's name for an error. Where a secret belongs, one that does
+// not look like a variable is taken for a secret that begins with a dollar, and left out.
+func variableName(path, name string) string {
+	secret := path == "secret" || path == "redis.password" || strings.HasPrefix(path, "previous_")
+	if secret && (len(name) > 64 || strings.ToUpper(name) != name) {
+		return ""
+	}
+	return fmt.Sprintf(" %.64s", name)
+}
+
+// textField is the field for a string.
+func textField(dst *string) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		if l, ok := d.scalar(path, value, "a string", jsonString); ok {
+			*dst = l.text
+		}
+	}
+}
+
+// textsField is the field for an array of strings.
+func textsField(dst *[]string) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		if kind := jsonKindOf(value); kind != jsonArray {
+			d.fault(path, "want an array of strings, not %s", kind)
+			return
+		}
+		var elements []json.RawMessage
+		if err := json.Unmarshal(value, &elements); err != nil {
+			d.fault(path, "want an array of strings")
+			return
+		}
+		list := make([]string, len(elements))
+		for i, element := range elements {
+			textField(&list[i])(d, fmt.Sprintf("%s[%d]", path, i), element)
+		}
+		*dst = list
+	}
+}
+
+// intField is the field for a whole number.
+func intField(dst *int) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		l, ok := d.scalar(path, value, "a whole number", kindNumber)
+		if !ok {
+			return
+		}
+		n, err := strconv.Atoi(l.text)
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			d.fault(path, "%s is too large", l.quoted())
+		case err != nil:
+			d.fault(path, "%s is not a whole number", l.quoted())
+		default:
+			*dst = n
+		}
+	}
+}
+
+// boolField is the field for true and false.
+func boolField(dst *bool) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		l, ok := d.scalar(path, value, "true or false", jsonBool)
+		if !ok {
+			return
+		}
+		if l.text != "true" && l.text != "false" {
+			d.fault(path, "%s is not true or false", l.quoted())
+			return
+		}
+		*dst = l.text == "true"
+	}
+}
+
+// tlsField is the field for a bool that asks for TLS with the system's roots. ServerName
+// stays empty, which means Host, also one that the program sets afterwards.
+func tlsField(dst **tls.Config) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		var wanted bool
+		boolField(&wanted)(d, path, value)
+		if wanted {
+			*dst = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+	}
+}
+
+// choiceField is the field for one of several words.
+func choiceField[T any](dst *T, parse func(string) (T, error)) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		l, ok := d.scalar(path, value, "a string", jsonString)
+		if !ok {
+			return
+		}
+		chosen, err := parse(l.text)
+		if err != nil {
+			d.fault(path, "%s is not known: %v", l.quoted(), err)
+			return
+		}
+		*dst = chosen
+	}
+}
+
+func parseSameSite(text string) (http.SameSite, error) {
+	switch text {
+	case "lax":
+		return http.SameSiteLaxMode, nil
+	case "strict":
+		return http.SameSiteStrictMode, nil
+	case "none":
+		return http.SameSiteNoneMode, nil
+	}
+	return 0, errors.New(`want "lax", "strict" or "none"`)
+}
+
+// durationField is the field for a duration that cannot be negative.
+func durationField(dst *time.Duration) configField {
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		var parsed time.Duration
+		signedDurationField(&parsed)(d, path, value)
+		if parsed < 0 {
+			d.fault(path, "a negative duration has no meaning here")
+			return
+		}
+		*dst = parsed
+	}
+}
+
+// signedDurationField is the field for a duration of which negative values have a meaning.
+func signedDurationField(dst *time.Duration) configField {
+	const want = `a number of seconds or a string such as "90m"`
+	return func(d *configDecoder, path string, value json.RawMessage) {
+		l, ok := d.scalar(path, value, want, kindNumber, jsonString)
+		if !ok {
+			return
+		}
+		parse := time.ParseDuration
+		if l.isNumber() {
+			parse = parseSeconds
+		}
+		parsed, err := parse(l.text)
+		switch {
+		case err != nil:
+			d.fault(path, "%s is not a duration of less than 292 years: want %s", l.quoted(), want)
+		case parsed == 0 && strings.ContainsAny(l.text, "123456789"):
+			d.fault(path, "%s is less than a nanosecond, and 0 would mean the default", l.quoted())
+		default:
+			*dst = parsed
+		}
+	}
+}
+
+// parseSeconds reads a JSON number of seconds.
+func parseSeconds(number string) (time.Duration, error) {
+	seconds, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, err
+	}
+	nanoseconds := math.Round(seconds * float64(time.Second))
+	if math.Abs(nanoseconds) >= math.MaxInt64 { // a float64 of 2^63; NaN is no JSON number
+		return 0, strconv.ErrRange
+	}
+	return time.Duration(nanoseconds), nil
+}
+
+// A summaryMark stands in a summary for what is not shown.
+type summaryMark string
+
+// hiddenValue returns the mark for a secret, or for none.
+func hiddenValue(set bool) slog.Value {
+	if set {
+		return slog.AnyValue(summaryMark("[redacted]"))
+	}
+	return slog.AnyValue(summaryMark("[none]"))
+}
+
+// summary is what may be seen of c. Format, LogValue and MarshalJSON all show this.
+func (c Config) summary() []slog.Attr {
+	return []slog.Attr{
+		slog.String("Default", c.Default),
+		{Key: "Secret", Value: hiddenValue(c.Secret != "")},
+		slog.Int("PreviousSecrets", len(c.PreviousSecrets)),
+		slog.Duration("Lifetime", c.Lifetime),
+		slog.Duration("IdleTimeout", c.IdleTimeout),
+		slog.GroupAttrs("CookieAttributes", c.CookieAttributes.summary()...),
+		slog.GroupAttrs("Cookie",
+			slog.Duration("IdleTimeout", c.Cookie.IdleTimeout),
+			slog.Duration("FlashTTL", c.Cookie.FlashTTL)),
+		slog.GroupAttrs("Memory",
+			slog.Duration("IdleTimeout", c.Memory.IdleTimeout),
+			slog.Duration("FlashTTL", c.Memory.FlashTTL),
+			slog.Int("MaxSessions", c.Memory.MaxSessions),
+			slog.Bool("ByClientIP", c.Memory.ByClientIP)),
+		slog.GroupAttrs("Redis", c.Redis.summary()...),
+		slog.String("Drivers", strings.Join(slices.Sorted(maps.Keys(c.Drivers)), " ")),
+		slog.Duration("StoreTimeout", c.StoreTimeout),
+	}
+}
+
+func (a CookieAttributes) summary() []slog.Attr {
+	return []slog.Attr{
+		slog.String("Prefix", a.Prefix),
+		slog.String("Path", a.Path),
+		slog.String("Domain", a.Domain),
+		slog.String("SameSite", sameSiteName(a.SameSite)),
+		slog.String("Secure", a.Secure.String()),
+		slog.Bool("Partitioned", a.Partitioned),
+		slog.Bool("SessionOnly", a.SessionOnly),
+	}
+}
+
+func (c RedisConfig) summary() []slog.Attr {
+	host := slog.StringValue(c.Host)
+	if checkHost(c.Host) != nil { // a URL, perhaps with a password
+		host = hiddenValue(true)
+	}
+	return []slog.Attr{
+		{Key: "Host", Value: host},
+		slog.Int("Port", c.Port),
+		{Key: "Password", Value: hiddenValue(c.Password != "")},
+		slog.GroupAttrs("Options", c.Options.summary()...),
+		slog.Duration("IdleTimeout", c.IdleTimeout),
+		slog.Duration("FlashTTL", c.FlashTTL),
+		slog.String("Namespace", c.Namespace),
+	}
+}
+
+func (o RedisOptions) summary() []slog.Attr {
+	return []slog.Attr{
+		slog.Int("DB", o.DB),
+		slog.String("Username", o.Username),
+		slog.Bool("TLS", o.TLS != nil), // its certificates hold private keys
+		slog.String("Network", o.Network),
+		slog.String("Socket", o.Socket),
+		slog.Int("MaxIdle", o.MaxIdle),
+		slog.Int("MaxActive", o.MaxActive),
+		slog.Duration("IdleConnTimeout", o.IdleConnTimeout),
+		slog.Duration("PoolWait", o.PoolWait),
+		slog.Duration("DialTimeout", o.DialTimeout),
+		slog.Duration("ReadTimeout", o.ReadTimeout),
+		slog.Duration("WriteTimeout", o.WriteTimeout),
+		slog.String("ClientName", o.ClientName),
+		slog.Bool("Pool", o.Pool != nil),
+	}
+}
+
+// Format implements fmt.Formatter: every verb prints a summary without secrets (ASVS 16.2.5).
+func (c Config) Format(f fmt.State, _ rune) { formatSummary(f, "session.Config", c.summary()) }
+
+// LogValue implements slog.LogValuer with a summary without secrets.
+func (c Config) LogValue() slog.Value { return slog.GroupValue(c.summary()...) }
+
+// MarshalJSON returns a summary without secrets. It is for people: ParseConfig does not read it.
+func (c Config) MarshalJSON() ([]byte, error) { return marshalSummary(c.summary()) }
+
+// Format implements fmt.Formatter: every verb prints a summary without secrets.
+func (c RedisConfig) Format(f fmt.State, _ rune) {
+	formatSummary(f, "session.RedisConfig", c.summary())
+}
+
+// LogValue implements slog.LogValuer with a summary without secrets.
+func (c RedisConfig) LogValue() slog.Value { return slog.GroupValue(c.summary()...) }
+
+// MarshalJSON returns a summary without secrets.
+func (c RedisConfig) MarshalJSON() ([]byte, error) { return marshalSummary(c.summary()) }
+
+// Format implements fmt.Formatter: every verb prints a summary without secrets.
+func (o RedisOptions) Format(f fmt.State, _ rune) {
+	formatSummary(f, "session.RedisOptions", o.summary())
+}
+
+// LogValue implements slog.LogValuer with a summary without secrets.
+func (o RedisOptions) LogValue() slog.Value { return slog.GroupValue(o.summary()...) }
+
+// MarshalJSON returns a summary without secrets.
+func (o RedisOptions) MarshalJSON() ([]byte, error) { return marshalSummary(o.summary()) }
+
+// formatSummary prints attrs the way fmt prints a struct with %#v.
+func formatSummary(w io.Writer, name string, attrs []slog.Attr) {
+	fmt.Fprintf(w, "%s{", name)
+	for i, a := range attrs {
+		if i > 0 {
+			io.WriteString(w, ", ")
+		}
+		fmt.Fprintf(w, "%s:", a.Key)
+		switch a.Value.Kind() {
+		case slog.KindGroup:
+			formatSummary(w, "", a.Value.Group())
+		case slog.KindString:
+			fmt.Fprintf(w, "%q", a.Value.String())
+		default:
+			fmt.Fprint(w, a.Value)
+		}
+	}
+	io.WriteString(w, "}")
+}
+
+// marshalSummary encodes attrs as an object in their order, durations as text.
+func marshalSummary(attrs []slog.Attr) ([]byte, error) {
+	var object bytes.Buffer
+	for i, a := range attrs {
+		separator := ","
+		if i == 0 {
+			separator = "{"
+		}
+		value, err := marshalValue(a.Value)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&object, "%s%q:%s", separator, a.Key, value)
+	}
+	object.WriteByte('}')
+	return object.Bytes(), nil
+}
+
+func marshalValue(v slog.Value) ([]byte, error) {
+	switch v.Kind() {
+	case slog.KindGroup:
+		return marshalSummary(v.Group())
+	case slog.KindDuration:
+		return json.Marshal(v.Duration().String())
+	default:
+		return json.Marshal(v.Any())
+	}
+}

@@ -1,0 +1,30 @@
+package session_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/session"
+)
+
+func TestNewSecretIs32BytesThatNeverComeTwice(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 1000 {
+		secret := session.NewSecret()
+		b, err := base64.RawURLEncoding.Strict().DecodeString(secret)
+		require.NoError(t, err)
+		assert.Len(t, b, 32)
+		assert.False(t, seen[secret], "the same secret twice")
+		seen[secret] = true
+	}
+}
+
+func ExampleNewSecret() {
+	secret := session.NewSecret() // once; keep it where every instance finds it
+	fmt.Println(len(secret), "characters")
+	// Output: 43 characters
+}

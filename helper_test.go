@@ -1,0 +1,137 @@
+package session_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"example.com/session"
+	"example.com/session/internal/redistest"
+	"github.com/stretchr/testify/require"
+)
+
+// testSecret is random, so that it is one that Config accepts, and fixed, so that failures repeat.
+const testSecret = "q3v8cJ0mFzT5pYxW1rLhKd7nBuE4sGaZ9oXiV6tRyQk"
+
+// driverNames are the drivers that every promise about sessions is tested on.
+var driverNames = []string{"memory", "cookie", "redis"}
+
+// eachDriver runs a test on every driver, each with a configuration of its own.
+func eachDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
+	t.Helper()
+	for _, name := range driverNames {
+		t.Run(name, func(t *testing.T) { test(t, driverConfig(t, name)) })
+	}
+}
+
+// driverConfig returns a configuration whose default is the named driver. Its redis is a real
+// server, in a namespace that no other test has.
+func driverConfig(t *testing.T, name string) session.Config {
+	t.Helper()
+	cfg := session.Config{Default: name, Secret: testSecret, Logger: slog.New(slog.DiscardHandler)}
+	if name == "redis" {
+		server := redistest.Shared(t)
+		cfg.Redis = session.RedisConfig{Host: server.Host(), Port: server.Port(), Namespace: namespace(t)}
+	}
+	return cfg
+}
+
+// namespace makes a redis namespace of a test's name.
+func namespace(t *testing.T) string {
+	name := strings.Map(func(r rune) rune {
+		if r == '/' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '.'
+	}, t.Name())
+	return name[max(0, len(name)-100):]
+}
+
+func newManager(t *testing.T, cfg session.Config) *session.Manager {
+	t.Helper()
+	m, err := session.NewManager(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+// A browser is a client with a cookie jar that does not follow redirects, and the real server
+// that it talks to.
+type browser struct {
+	t      *testing.T
+	client *http.Client
+	url    string
+}
+
+// newBrowser serves handler on a loopback port until the test ends.
+func newBrowser(t *testing.T, handler http.Handler) *browser {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return newBrowserAt(t, server)
+}
+
+// newBrowserAt returns another browser of a server that runs.
+func newBrowserAt(t *testing.T, server *httptest.Server) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	client := *server.Client()
+	client.Jar = jar
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &browser{t: t, client: &client, url: server.URL}
+}
+
+// A page is a response that has been read.
+type page struct {
+	*http.Response
+	body string
+}
+
+// get asks for a path; headers are pairs of a name and a value.
+func (b *browser) get(path string, headers ...string) page {
+	b.t.Helper()
+	return b.do(http.MethodGet, path, headers...)
+}
+
+func (b *browser) do(method, path string, headers ...string) page {
+	b.t.Helper()
+	r, err := http.NewRequest(method, b.url+path, nil)
+	require.NoError(b.t, err)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	response, err := b.client.Do(r)
+	require.NoError(b.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(b.t, err)
+	return page{response, string(body)}
+}
+
+// cookie returns a cookie that a response sets, nil where it sets none of the name.
+func (p page) cookie(name string) *http.Cookie {
+	for _, c := range p.Cookies() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// routes serves one handler a path, under a manager's middleware.
+type routes map[string]func(w http.ResponseWriter, r *http.Request, s *session.Session)
+
+func (rs routes) under(m *session.Manager) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, serve := range rs {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			serve(w, r, session.FromRequest(r))
+		})
+	}
+	return m.Middleware(mux)
+}

@@ -1,0 +1,128 @@
+// Package ci_test holds the tests of what the project says about itself, rather than of what its
+// code does.
+package ci_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../.." // go test runs a test in its package's directory
+
+func TestReadmeProgramIsTheQuickstart(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	program, err := os.ReadFile(filepath.Join(root, "examples", "quickstart", "main.go"))
+	require.NoError(t, err)
+	assert.Equal(t, string(program), firstProgram(string(readme)),
+		"the first program in README.md differs from examples/quickstart/main.go")
+}
+
+// firstProgram is the first fenced block of Go that is a whole program, or "".
+func firstProgram(markdown string) string {
+	const open, end = "```go\n", "\n```\n"
+	for {
+		_, rest, found := strings.Cut(markdown, open)
+		if !found {
+			return ""
+		}
+		block, rest, _ := strings.Cut(rest, end)
+		if strings.Contains("\n"+block, "\npackage main\n") {
+			return block + "\n"
+		}
+		markdown = rest
+	}
+}
+
+func TestFirstProgramSkipsFragments(t *testing.T) {
+	assert.Equal(t, "// Doc.\npackage main\n\nfunc main() {}\n", firstProgram(
+		"# T\n```go\nimport \"x\"\n```\n```sh\npackage main\n```\n```go\n// Doc.\npackage main\n\nfunc main() {}\n```\n"))
+	assert.Empty(t, firstProgram("# T\n```go\nx := 1\n```\n"))
+}
+
+func TestLibraryNeedsRedigoAndTheStandardLibraryOnly(t *testing.T) {
+	module := strings.TrimSpace(output(t, root, "go", "list", "-m"))
+	// Standard packages print a blank; testing is named as it is no library's business.
+	const format = `{{if or (not .Standard) (eq .ImportPath "testing")}}{{.ImportPath}}{{end}}`
+	for _, path := range strings.Fields(output(t, root, "go", "list", "-deps", "-f", format, ".")) {
+		assert.True(t, path == module || strings.HasPrefix(path, module+"/") ||
+			strings.HasPrefix(path, "github.com/gomodule/redigo/"), "the library imports %s", path)
+	}
+}
+
+func TestRootModuleRequiresRedigoAndTestifyOnly(t *testing.T) {
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(output(t, root, "go", "mod", "edit", "-json")), &mod))
+	var direct []string
+	for _, r := range mod.Require {
+		if !r.Indirect {
+			direct = append(direct, r.Path)
+		}
+	}
+	assert.ElementsMatch(t, []string{"github.com/gomodule/redigo", "github.com/stretchr/testify"}, direct)
+}
+
+// TestRenamingTheModuleWorks runs the command of CONTRIBUTING.md in a copy of the project.
+func TestRenamingTheModuleWorks(t *testing.T) {
+	contributing, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	require.NoError(t, err)
+	i := bytes.Index(contributing, []byte("    grep -rl"))
+	require.GreaterOrEqual(t, i, 0, "CONTRIBUTING.md has no command to rename the module")
+	command, _, _ := strings.Cut(strings.TrimSpace(string(contributing[i:])), "\n\n")
+
+	old := strings.TrimSpace(output(t, root, "go", "list", "-m"))
+	copied := filepath.Join(t.TempDir(), "copy")
+	output(t, root, "cp", "-R", ".", copied)
+	output(t, copied, "bash", "-euo", "pipefail", "-c", command)
+
+	renamed := strings.TrimSpace(output(t, copied, "go", "list", "-m"))
+	require.NotEqual(t, old, renamed)
+	for _, path := range goFiles(t, copied) {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.NotContains(t, string(data), `"`+old, "%s still imports the old path", path)
+	}
+	output(t, copied, "make", "gofmt", "vet")
+	output(t, copied, "go", "test", "-run", "TestReadme", "./internal/ci")
+}
+
+// output runs a command in dir, without what make and the caller's shell would hand down to it.
+func output(t *testing.T, dir, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
+	cmd.Env = append(cmd.Env, "GOWORK=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s %s\n%s%s", name, args, out, &stderr)
+	return string(out)
+}
+
+// goFiles lists the Go sources and go.mod files under dir.
+func goFiles(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".go") || filepath.Base(path) == "go.mod" {
+			paths = append(paths, path)
+		}
+		return err
+	}))
+	return paths
+}

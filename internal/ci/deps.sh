@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks. Where it may not, or knows no package manager,
+# it says in one line what to install, and fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# have reports whether one of the commands is there.
+have() {
+	local name
+	for name; do
+		command -v "$name" >/dev/null && return
+	done
+	return 1
+}
+
+# compiles reports whether C programs can be built: the race detector needs it.
+compiles() {
+	printf '#include <stdlib.h>\nint main(void) { return 0; }\n' |
+		$(go env CC) -x c -o /dev/null - 2>/dev/null
+}
+
+have go || { echo "deps: install Go 1.25 or later: https://go.dev/doc/install" >&2; exit 1; }
+
+missing=()
+have make || missing+=(make)
+have redis-server || missing+=(redis-server)
+compiles || missing+=(gcc libc6-dev)
+if [ -f e2e/go.mod ]; then
+	have chromium chromium-browser google-chrome || missing+=(chromium)
+fi
+if grep -rqsF redis-sentinel --include='*.go' goredis; then
+	have redis-sentinel || missing+=(redis-sentinel)
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+root=()
+[ "$(id -u)" = 0 ] || root=(sudo -n)
+if ! have apt-get || ! "${root[@]}" true 2>/dev/null; then
+	echo "deps: missing here: ${missing[*]}; on Debian: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+
+apt() {
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 "$@" </dev/null
+}
+echo "deps: apt-get install ${missing[*]}"
+# Package lists that are absent or old make the first try fail; a source that is down need not
+# matter to the second.
+apt install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+	apt update || true
+	apt install -y --no-install-recommends "${missing[@]}"
+}

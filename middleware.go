@@ -1,0 +1,363 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// underWay is how long after a session's death a request that presents its token may have
+// entered for its changes to be dropped: the browser sent it before it knew. A later one counts
+// as a request without a cookie.
+const underWay = 5 * time.Second
+
+type contextKey struct{ name string }
+
+// requestKey is a pointer, so that looking it up in a context compares two words.
+var requestKey = &contextKey{"session request"}
+
+// A request is what the middleware adds to one request: the context, the response writer and
+// the session of the default driver, in one allocation.
+type request struct {
+	context.Context // the request's own
+
+	m        *Manager
+	outer    *request // of the manager whose middleware is wrapped around this one's
+	original *http.Request
+	entered  time.Time
+	touched  atomic.Bool // some session was opened, changed or destroyed
+	writer   responseWriter
+	session  Session
+
+	mu        sync.Mutex
+	others    []*Session // of other drivers
+	committed bool
+}
+
+// Value returns the request itself under requestKey.
+func (q *request) Value(key any) any {
+	if key == requestKey {
+		return q
+	}
+	return q.Context.Value(key)
+}
+
+// String keeps what prints a context from walking into it.
+func (q *request) String() string { return "session.request" }
+
+func requestIn(ctx context.Context) *request {
+	q, _ := ctx.Value(requestKey).(*request)
+	return q
+}
+
+// under returns the request of manager m, in which q may be nested.
+func (q *request) under(m *Manager) *request {
+	for ; q != nil && q.m != m; q = q.outer {
+	}
+	return q
+}
+
+// Middleware gives each request that next serves a Session, and commits it just before the
+// first byte of the response header leaves. Nested inside itself it is one session and one
+// commit; the middleware of another manager is a session of its own.
+func (m *Manager) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.cfg.Skip != nil && m.cfg.Skip(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx := r.Context()
+		outer := requestIn(ctx)
+		if outer.under(m) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		q := &request{Context: ctx, m: m, outer: outer, original: r, entered: m.clock()}
+		q.session.q, q.session.src = q, m.main
+		q.writer.begin(w, q)
+		q.serve(next, r.WithContext(q))
+	})
+}
+
+func (q *request) serve(next http.Handler, r *http.Request) {
+	q.writer.request = r
+	if q.outer != nil {
+		if err := q.conflict(q.session.src); err != nil {
+			q.writer.fail(err)
+			return
+		}
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			q.panicked()
+		}
+	}()
+	next.ServeHTTP(q.writer.wrapped(), r)
+	returned = true
+	q.finish()
+}
+
+// panicked lets the panic go on; nothing is stored that was not saved before. One case ends
+// here: the answer to a failed commit is whole, and a handler that then aborts (a reverse proxy
+// does when it cannot copy a body) would only tear it up.
+func (q *request) panicked() {
+	q.close()
+	if q.writer.err == nil {
+		return
+	}
+	if v := recover(); v != nil && v != http.ErrAbortHandler {
+		panic(v)
+	}
+}
+
+// finish ends a request whose handler has returned: it commits where no byte was written, and
+// saves what came after the header where that needs no cookie.
+func (q *request) finish() {
+	if !q.writer.committed {
+		q.writer.commit(http.StatusOK)
+	}
+	if q.touched.Load() && q.writer.err == nil {
+		q.saveLate()
+	}
+	q.close()
+}
+
+func (q *request) close() {
+	q.session.close()
+	for _, s := range q.sessions()[1:] {
+		s.close()
+	}
+}
+
+func (s *Session) close() {
+	s.mu.Lock()
+	s.closed, s.committed = true, true
+	s.mu.Unlock()
+}
+
+// sessions returns the sessions of this request, the default driver's first.
+func (q *request) sessions() []*Session {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return append([]*Session{&q.session}, q.others...)
+}
+
+// using returns the session of a named driver.
+func (q *request) using(name string) (*Session, error) {
+	src, err := q.m.source(name)
+	if err != nil {
+		return nil, err
+	}
+	if src == q.m.main {
+		return &q.session, nil
+	}
+	if err := q.conflict(src); err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.others {
+		if s.src == src {
+			return s, nil
+		}
+	}
+	s := &Session{q: q, src: src, committed: q.committed}
+	q.others = append(q.others, s)
+	return s, nil
+}
+
+// conflict reports that a manager further out has a session of the same cookie: each would
+// overwrite the other's.
+func (q *request) conflict(src *source) error {
+	for outer := q.outer; outer != nil; outer = outer.outer {
+		for _, s := range outer.sessions() {
+			if s.src.cookie == src.cookie {
+				return &configError{fmt.Errorf("two managers use the cookie %q in one request: "+
+					"give one of them another CookieAttributes.Prefix", src.cookie)}
+			}
+		}
+	}
+	return nil
+}
+
+// presented returns the tokens that came with the request.
+func (s *Session) presented() []Token {
+	if s.src.byIP {
+		if tok, err := s.addressToken(); err == nil {
+			return []Token{tok}
+		}
+		return nil
+	}
+	found := findCookie(s.q.original.Header, s.src.cookie)
+	tokens := make([]Token, 0, found.n)
+	for _, value := range found.values[:found.n] {
+		tokens = append(tokens, Token{scope: s.src.cookie, value: value})
+	}
+	return tokens
+}
+
+// addressToken is the identity of a client under ByClientIP. A header says nothing about it:
+// anybody can send one.
+func (s *Session) addressToken() (Token, error) {
+	r := s.q.original
+	var address string
+	if clientIP := s.q.m.cfg.ClientIP; clientIP != nil {
+		address = clientIP(r)
+	} else if r.Header["Forwarded"] != nil || r.Header["X-Forwarded-For"] != nil {
+		return Token{}, &configError{errors.New("by_client_ip behind a proxy needs Config.ClientIP, " +
+			"which says whose address counts")}
+	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		address = host
+	}
+	if address == "" {
+		return Token{}, &configError{errors.New("by_client_ip: the request has no client address")}
+	}
+	return Token{scope: s.src.cookie, value: strings.ToLower(address)}, nil
+}
+
+// open loads the session, once. s.mu is held.
+func (s *Session) open() {
+	if s.opened {
+		return
+	}
+	s.opened = true
+	s.q.touched.Store(true)
+	s.src.used.Store(true)
+	s.loaded = s.q.m.clock()
+	if err := s.load(); err != nil {
+		s.failed = err
+		s.note(err)
+	}
+}
+
+func (s *Session) load() error {
+	if s.q.m.closed.Load() {
+		return unavailable("load", ErrClosed)
+	}
+	if s.src.byIP {
+		tok, err := s.addressToken()
+		if err != nil {
+			return err
+		}
+		_, err = s.tryToken(tok)
+		return err
+	}
+	found := findCookie(s.q.original.Header, s.src.cookie)
+	if found.n == 1 { // nearly every request
+		_, err := s.tryToken(Token{scope: s.src.cookie, value: found.values[0]})
+		return err
+	}
+	if found.n > 0 || found.tooMany {
+		return s.loadOneOf(found)
+	}
+	return nil
+}
+
+// loadOneOf chooses among several different cookies of one name. Order says nothing about whose
+// they are (RFC 6265bis, section 8.6): the only live one is used, and several live ones count
+// as none.
+func (s *Session) loadOneOf(found cookieValues) error {
+	s.extra().doubles = true
+	live := 0
+	var rec *Record
+	for _, value := range found.values[:found.n] {
+		if found.tooMany {
+			break
+		}
+		isLive, err := s.tryToken(Token{scope: s.src.cookie, value: value})
+		if err != nil {
+			return err
+		}
+		if isLive {
+			live++
+			rec = s.rec
+		}
+	}
+	if live == 1 {
+		s.adopt(rec)
+	} else {
+		s.adopt(nil)
+	}
+	s.dead = s.dead && live == 0
+	s.q.m.stats.doubles.Add(1)
+	s.q.m.log.doubles(s.src)
+	return nil
+}
+
+// tryToken loads what a token opens and reports whether it lives.
+func (s *Session) tryToken(tok Token) (bool, error) {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.q.m.stats.loads.Add(1)
+	rec, err := s.src.driver.Load(ctx, tok, s.loaded)
+	switch {
+	case err == nil:
+		s.adopt(rec)
+		s.q.m.heard(s.src, nil)
+		return true, nil
+	case isGone(err):
+		s.q.m.heard(s.src, nil)
+		s.missing(err)
+		return false, nil
+	}
+	return false, s.q.m.heard(s.src, s.sorted("load", err))
+}
+
+func (s *Session) adopt(rec *Record) {
+	s.rec, s.base, s.came, s.tok = rec, rec, rec != nil, Token{}
+	if rec != nil {
+		s.tok = rec.token
+		s.lifeEnds, s.lasting = rec.head.created+rec.head.lifetime, rec.head.remembered
+	}
+}
+
+// missing notes why a token opened nothing.
+func (s *Session) missing(err error) {
+	var ended *EndedError
+	switch {
+	case errors.Is(err, errNotOurs):
+		s.extra().unusable = true
+		s.q.m.stats.tampered.Add(1)
+		s.q.m.log.tampered(s.src)
+	case errors.As(err, &ended):
+		s.dead = s.dead || s.q.entered.Before(ended.At.Add(underWay))
+	case errors.Is(err, ErrEnded):
+		s.dead = true // the driver cannot say when
+	default:
+		s.q.m.stats.unknown.Add(1)
+	}
+	if s.dead {
+		s.note(ErrEnded)
+	}
+}
+
+// sorted makes of a driver's error what a commit and an ErrorHandler tell apart.
+func (s *Session) sorted(op string, err error) error {
+	return sortError(op+" with driver "+s.src.name, err)
+}
+
+func sortError(op string, err error) error {
+	var value *valueError
+	var size *SizeError
+	var config *configError
+	if errors.As(err, &value) || errors.As(err, &size) || errors.As(err, &config) || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return unavailable(op, err)
+}
+
+// storeContext bounds one operation of a driver, all its tries included. A client that hangs
+// up does not end it, so what it stored is not lost.
+func (s *Session) storeContext() (context.Context, context.CancelFunc) {
+	if s.src.local {
+		return s.q.Context, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(s.q.Context), s.q.m.cfg.storeTimeout())
+}

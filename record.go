@@ -1,0 +1,445 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	recordVersion = 1
+	maxKey        = 255 // bytes of a key: its length is one byte
+	keepNumbers   = 8   // how many saves a record remembers
+	idBytes       = 16
+
+	flagRemembered = 1
+)
+
+// Limits say how long a session lives. Both are judged by the server's clock.
+type Limits struct {
+	Lifetime   time.Duration // since it was created or regenerated; activity does not extend it
+	Idle       time.Duration // since it was last opened
+	Remembered bool          // they were set by Session.Remember and outlive Regenerate
+}
+
+// A Record is what is stored of a session at one moment. It is immutable and safe for
+// concurrent use: a session is a record plus the changes made in one request.
+type Record struct {
+	token   Token
+	head    header
+	numbers string // eight bytes for each of the last saves
+	body    string // flash entries, a zero byte, data entries; each part sorted by key
+	resave  bool
+}
+
+// A header is the part of a record that has a fixed size. Times and durations are in
+// milliseconds, times since 1970.
+type header struct {
+	id             [idBytes]byte
+	created, used  int64
+	lifetime, idle int64
+	remembered     bool
+}
+
+func (h *header) setLimits(l Limits) {
+	h.lifetime, h.idle, h.remembered = l.Lifetime.Milliseconds(), l.Idle.Milliseconds(), l.Remembered
+}
+
+func (h *header) limits() Limits {
+	return Limits{
+		Lifetime:   time.Duration(h.lifetime) * time.Millisecond,
+		Idle:       time.Duration(h.idle) * time.Millisecond,
+		Remembered: h.remembered,
+	}
+}
+
+// expires returns the end of whichever limit ends first.
+func (h *header) expires() int64 { return min(h.created+h.lifetime, h.used+h.idle) }
+
+// A FlashValue is an encoded flash value as a record holds it.
+type FlashValue struct {
+	Value string    // encoded
+	Stamp uint64    // the number of the save that stored it: what expires is what was loaded
+	Until time.Time // the end of its FlashTTL; zero where it has none
+}
+
+// Token returns the token that opens the record.
+func (r *Record) Token() Token { return r.token }
+
+// ID returns the record's random identifier. It changes when the token is replaced.
+func (r *Record) ID() [16]byte { return r.head.id }
+
+// CreatedAt returns when the session was created or last regenerated.
+func (r *Record) CreatedAt() time.Time { return time.UnixMilli(r.head.created) }
+
+// UsedAt returns when the session was last opened or saved.
+func (r *Record) UsedAt() time.Time { return time.UnixMilli(r.head.used) }
+
+// ExpiresAt returns when the idle timeout or the lifetime ends, whichever is first.
+func (r *Record) ExpiresAt() time.Time { return time.UnixMilli(r.head.expires()) }
+
+// Limits returns the limits that the record was stored with.
+func (r *Record) Limits() Limits { return r.head.limits() }
+
+// Numbers returns the numbers of the last saves, the newest last; at most eight.
+func (r *Record) Numbers() []uint64 {
+	numbers := make([]uint64, 0, keepNumbers)
+	for rest := r.numbers; rest != ""; rest = rest[8:] {
+		numbers = append(numbers, uint64At(rest))
+	}
+	return numbers
+}
+
+// Value returns the encoded value of a key.
+func (r *Record) Value(key string) (string, bool) {
+	e, ok := r.dataEntries().find(key)
+	return e.value, ok
+}
+
+// Values returns the keys and encoded values in the order of the keys.
+func (r *Record) Values() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for c := r.dataEntries(); c.next(); {
+			if !yield(c.entry.key, c.entry.value) {
+				return
+			}
+		}
+	}
+}
+
+// Flash returns the keys and flash values in the order of the keys.
+func (r *Record) Flash() iter.Seq2[string, FlashValue] {
+	return func(yield func(string, FlashValue) bool) {
+		for c := r.flashEntries(); c.next(); {
+			if !yield(c.entry.key, c.entry.flashValue()) {
+				return
+			}
+		}
+	}
+}
+
+// Touched returns the record with t as its last use.
+func (r *Record) Touched(t time.Time) *Record {
+	touched := *r
+	touched.head.used = t.UnixMilli()
+	return &touched
+}
+
+// Resave returns a copy that is saved at commit even where nothing changed. A driver whose
+// token is the record itself asks for it when the use is to be noted.
+func (r *Record) Resave() *Record {
+	again := *r
+	again.resave = true
+	return &again
+}
+
+func (r *Record) flashEntries() cursor {
+	if r == nil {
+		return cursor{}
+	}
+	return cursor{rest: r.body, flash: true}
+}
+
+// dataEntries skips the flash part, which is one byte where there is no flash.
+func (r *Record) dataEntries() cursor {
+	c := r.flashEntries()
+	for c.next() {
+	}
+	return cursor{rest: c.rest}
+}
+
+func (r *Record) expired(now time.Time) bool { return now.UnixMilli() >= r.head.expires() }
+
+// applied reports whether the save of this number has been applied before.
+func (r *Record) applied(number uint64) bool {
+	for rest := r.numbers; rest != ""; rest = rest[8:] {
+		if uint64At(rest) == number {
+			return true
+		}
+	}
+	return false
+}
+
+// sameContent reports whether two states of a session differ in nothing but their last use.
+func (r *Record) sameContent(other *Record) bool {
+	return r.numbers == other.numbers && r.body == other.body
+}
+
+// An entry is one key of a packed body.
+type entry struct {
+	key, value string
+	stamp      uint64
+	until      int64
+}
+
+func (e entry) flashValue() FlashValue {
+	v := FlashValue{Value: e.value, Stamp: e.stamp}
+	if e.until != 0 {
+		v.Until = time.UnixMilli(e.until)
+	}
+	return v
+}
+
+// A cursor walks the entries of one part of a packed body that is known to be well-formed. An
+// entry is a key length (1 byte), the key, for flash its stamp (8) and end (8), a value length
+// (uvarint) and the value. A key length of zero ends the flash part.
+type cursor struct {
+	rest  string
+	flash bool
+	entry entry
+}
+
+// next moves to the next entry and reports whether there is one.
+func (c *cursor) next() bool {
+	if c.rest == "" {
+		return false
+	}
+	n := int(c.rest[0])
+	if n == 0 {
+		c.rest = c.rest[1:]
+		return false
+	}
+	c.entry.key, c.rest = c.rest[1:1+n], c.rest[1+n:]
+	if c.flash {
+		c.entry.stamp, c.entry.until = uint64At(c.rest), int64(uint64At(c.rest[8:]))
+		c.rest = c.rest[16:]
+	}
+	size, width := uvarint(c.rest)
+	end := width + int(size)
+	c.entry.value, c.rest = c.rest[width:end], c.rest[end:]
+	return true
+}
+
+// find returns the entry of a key. Entries are sorted, so it can stop early.
+func (c cursor) find(key string) (entry, bool) {
+	for c.next() {
+		if c.entry.key >= key {
+			return c.entry, c.entry.key == key
+		}
+	}
+	return entry{}, false
+}
+
+// appendEntry packs one entry of the flash or the data part.
+func appendEntry(dst []byte, e *entry, flash bool) []byte {
+	dst = append(dst, byte(len(e.key)))
+	dst = append(dst, e.key...)
+	if flash {
+		dst = binary.BigEndian.AppendUint64(dst, e.stamp)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.until))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(e.value)))
+	return append(dst, e.value...)
+}
+
+const (
+	headSize   = 2 + idBytes + 4*8 + 1 // version, flags, id, four times, count of numbers
+	flashExtra = 16
+)
+
+// AppendBinary appends the packed form of the record, without its token:
+//
+//	version 1 B | flags 1 B | id 16 B | created 8 B | used 8 B | lifetime 8 B | idle 8 B |
+//	count of save numbers 1 B | numbers 8 B each | flash entries | 0 | data entries
+//
+// Numbers are big-endian, times in milliseconds since 1970, durations in milliseconds.
+// ParseRecord reads it back. The error is always nil.
+func (r *Record) AppendBinary(dst []byte) ([]byte, error) {
+	dst = slices.Grow(dst, r.packedSize())
+	var flags byte
+	if r.head.remembered {
+		flags = flagRemembered
+	}
+	dst = append(dst, recordVersion, flags)
+	dst = append(dst, r.head.id[:]...)
+	for _, ms := range [...]int64{r.head.created, r.head.used, r.head.lifetime, r.head.idle} {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(ms))
+	}
+	dst = append(dst, byte(len(r.numbers)/8))
+	dst = append(dst, r.numbers...)
+	return append(dst, r.body...), nil
+}
+
+// packedSize returns how many bytes AppendBinary appends.
+func (r *Record) packedSize() int { return headSize + len(r.numbers) + len(r.body) }
+
+var errMalformed = errors.New("session: parse record: malformed")
+
+// ParseRecord reads the packed form that AppendBinary writes, and nothing else: every accepted
+// input packs to itself again. Every declared length is checked against the bytes present, and
+// nothing is allocated but one copy of data. A record that is not well-formed is an error.
+func ParseRecord(tok Token, data []byte) (*Record, error) {
+	if len(data) < headSize {
+		return nil, errMalformed
+	}
+	if data[0] != recordVersion {
+		return nil, fmt.Errorf("session: parse record: version %d is not known", data[0])
+	}
+	r := &Record{token: tok}
+	if err := r.head.parse(data); err != nil {
+		return nil, err
+	}
+	rest := string(data[headSize:])
+	count := int(data[headSize-1])
+	if count > keepNumbers || len(rest) < count*8 {
+		return nil, errMalformed
+	}
+	r.numbers, r.body = rest[:count*8], rest[count*8:]
+	if !wellFormedBody(r.body) {
+		return nil, errMalformed
+	}
+	return r, nil
+}
+
+// maxMilli bounds times and durations so that no sum of two overflows.
+const maxMilli = int64(1) << 52
+
+func (h *header) parse(data []byte) error {
+	if data[1]&^flagRemembered != 0 {
+		return errMalformed
+	}
+	h.remembered = data[1] == flagRemembered
+	copy(h.id[:], data[2:])
+	for i, field := range [...]*int64{&h.created, &h.used, &h.lifetime, &h.idle} {
+		v := binary.BigEndian.Uint64(data[2+idBytes+8*i:])
+		if v > uint64(maxMilli) {
+			return errMalformed
+		}
+		*field = int64(v)
+	}
+	return nil
+}
+
+// wellFormedBody reports whether a body is one that appendEntry can have written: whole
+// entries, keys strictly ascending, lengths in their one spelling.
+func wellFormedBody(body string) bool {
+	rest, ok := skipPart(body, flashExtra)
+	if !ok || rest == "" || rest[0] != 0 {
+		return false
+	}
+	rest, ok = skipPart(rest[1:], 0)
+	return ok && rest == ""
+}
+
+// skipPart returns what follows the entries of one part: nothing, or a key length of zero.
+func skipPart(rest string, extra int) (string, bool) {
+	last := ""
+	for rest != "" && rest[0] != 0 {
+		n := int(rest[0])
+		if len(rest) < 1+n+extra {
+			return "", false
+		}
+		key := rest[1 : 1+n]
+		if key <= last {
+			return "", false
+		}
+		if extra > 0 && uint64At(rest[1+n+8:]) > uint64(maxMilli) {
+			return "", false
+		}
+		rest, last = rest[1+n+extra:], key
+		size, width := uvarint(rest)
+		if width == 0 || size > uint64(len(rest)-width) {
+			return "", false
+		}
+		rest = rest[width+int(size):]
+	}
+	return rest, true
+}
+
+func uint64At(s string) uint64 {
+	_ = s[7]
+	return uint64(s[7]) | uint64(s[6])<<8 | uint64(s[5])<<16 | uint64(s[4])<<24 |
+		uint64(s[3])<<32 | uint64(s[2])<<40 | uint64(s[1])<<48 | uint64(s[0])<<56
+}
+
+// uvarint reads what binary.AppendUvarint writes. The width is zero where s does not begin
+// with the shortest spelling of a length.
+func uvarint(s string) (value uint64, width int) {
+	if s != "" && s[0] < 0x80 {
+		return uint64(s[0]), 1 // nearly every value
+	}
+	for i := 0; i < len(s) && i < 5; i++ { // five bytes hold any length that fits memory here
+		value |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			if i > 0 && s[i] == 0 {
+				return 0, 0
+			}
+			return value, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// A RecordBuilder makes a Record from parts that a store keeps apart. The zero value is ready.
+type RecordBuilder struct {
+	ID        [16]byte
+	CreatedAt time.Time
+	UsedAt    time.Time
+	Limits    Limits
+	Numbers   []uint64 // at most eight, the newest last
+
+	data, flash []entry
+}
+
+// Value adds an encoded value under a key.
+func (b *RecordBuilder) Value(key, encoded string) {
+	b.data = append(b.data, entry{key: key, value: encoded})
+}
+
+// Flash adds a flash value under a key.
+func (b *RecordBuilder) Flash(key string, v FlashValue) {
+	e := entry{key: key, value: v.Value, stamp: v.Stamp}
+	if !v.Until.IsZero() {
+		e.until = v.Until.UnixMilli()
+	}
+	b.flash = append(b.flash, e)
+}
+
+// Build returns the record that tok opens. Keys that occur twice or have an impossible length,
+// and times that a record cannot hold, are errors.
+func (b *RecordBuilder) Build(tok Token) (*Record, error) {
+	r := &Record{token: tok, head: header{id: b.ID, created: b.CreatedAt.UnixMilli(), used: b.UsedAt.UnixMilli()}}
+	r.head.setLimits(b.Limits)
+	for _, ms := range [...]int64{r.head.created, r.head.used, r.head.lifetime, r.head.idle} {
+		if ms < 0 || ms > maxMilli {
+			return nil, errMalformed
+		}
+	}
+	if len(b.Numbers) > keepNumbers {
+		return nil, errMalformed
+	}
+	var numbers [keepNumbers * 8]byte
+	packed := numbers[:0]
+	for _, n := range b.Numbers {
+		packed = binary.BigEndian.AppendUint64(packed, n)
+	}
+	r.numbers = string(packed)
+	var scratch [1024]byte
+	body, ok := appendSorted(scratch[:0], b.flash, true)
+	if !ok {
+		return nil, errMalformed
+	}
+	if body, ok = appendSorted(append(body, 0), b.data, false); !ok {
+		return nil, errMalformed
+	}
+	r.body = string(body)
+	return r, nil
+}
+
+// appendSorted packs entries in the order of their keys and reports whether it could.
+func appendSorted(dst []byte, entries []entry, flash bool) ([]byte, bool) {
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	for i := range entries {
+		e := &entries[i]
+		if len(e.key) == 0 || len(e.key) > maxKey || (i > 0 && e.key == entries[i-1].key) ||
+			e.until < 0 || e.until > maxMilli {
+			return nil, false
+		}
+		dst = appendEntry(dst, e, flash)
+	}
+	return dst, true
+}

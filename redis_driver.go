@@ -1,0 +1,324 @@
+package session
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A RedisDriver keeps sessions in redis, so that any number of processes share them and they
+// outlive each of them. Opening a session and noting its use is one round trip, every save is
+// one, and a Regenerate is two. It uses one key a session, `<namespace>:session:<hash>`, and
+// no KEYS, SCAN or RENAME; no key is ever without an expiry.
+//
+// The pool is made at first use. A load or save whose connection breaks before the reply came
+// is tried once more on a fresh connection; the number of a save keeps it from being applied
+// twice.
+type RedisDriver struct {
+	cfg    RedisConfig
+	client *redisClient
+	prefix string
+}
+
+var (
+	_ Driver           = (*RedisDriver)(nil)
+	_ clockedDestroyer = (*RedisDriver)(nil)
+)
+
+// NewRedisDriver returns a redis driver; it does not connect. NewManager makes one of
+// Config.Redis; a second one goes into Config.Drivers and is closed by whoever made it.
+func NewRedisDriver(cfg RedisConfig) (*RedisDriver, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &RedisDriver{cfg: cfg, client: newRedisClient(cfg), prefix: cfg.namespace() + ":session:"}, nil
+}
+
+// Close closes the pool, unless RedisOptions.Pool brought it. It is idempotent.
+func (d *RedisDriver) Close() error { return d.client.close() }
+
+// Ping asks the server for an answer.
+func (d *RedisDriver) Ping(ctx context.Context) error { return d.client.ping(ctx) }
+
+// Load opens tok. See Driver.
+func (d *RedisDriver) Load(ctx context.Context, tok Token, now time.Time) (*Record, error) {
+	if !tok.wellFormed() {
+		return nil, errNotOurs
+	}
+	reply, err := d.eval(ctx, loadScript, tok, milli(now))
+	if err != nil {
+		return nil, err
+	}
+	return readRecord(tok, reply, now)
+}
+
+// Save stores changes. See Driver.
+func (d *RedisDriver) Save(ctx context.Context, rec *Record, ch *Changes) (Token, error) {
+	switch {
+	case rec == nil:
+		return ch.NewToken(), d.create(ctx, ch.Apply(nil), ch, false)
+	case ch.Rotates():
+		return ch.NewToken(), d.rotate(ctx, rec, ch)
+	}
+	return rec.Token(), d.apply(ctx, rec.Token(), ch)
+}
+
+// Destroy ends tok. See Driver.
+func (d *RedisDriver) Destroy(ctx context.Context, tok Token) error {
+	return d.destroyAt(ctx, tok, time.Now())
+}
+
+func (d *RedisDriver) destroyAt(ctx context.Context, tok Token, now time.Time) error {
+	if !tok.wellFormed() {
+		return nil
+	}
+	_, err := d.eval(ctx, destroyScript, tok, milli(now), Tombstone.Milliseconds())
+	return err
+}
+
+func (d *RedisDriver) create(ctx context.Context, rec *Record, ch *Changes, replaces bool) error {
+	ttl := max(1, rec.head.expires()-ch.now)
+	args := append([]any{ttl, number(ch), bit(replaces)}, recordFields(rec)...)
+	reply, err := d.eval(ctx, createScript, rec.Token(), args...)
+	if err != nil {
+		return err
+	}
+	if reply.word() == "taken" {
+		return errTokenTaken
+	}
+	return nil
+}
+
+func (d *RedisDriver) apply(ctx context.Context, tok Token, ch *Changes) error {
+	args := []any{ch.now, number(ch), bit(ch.clear), bit(ch.clearFlash)}
+	for i := range ch.ops {
+		args = appendOp(args, ch, &ch.ops[i])
+	}
+	reply, err := d.eval(ctx, applyScript, tok, args...)
+	if err != nil {
+		return err
+	}
+	switch reply.word() {
+	case "ok":
+		return nil
+	case "not", "range":
+		return refusal(ch, reply)
+	}
+	_, err = readRecord(tok, reply, ch.Now())
+	return err
+}
+
+// rotate stores the record with the changes under the new token, then retires the old key if
+// it is still the state that was copied. If it is not, a save was acknowledged meanwhile: what
+// it left is merged, and the retiring tried again. Where the old one has died, the copy goes.
+func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) error {
+	for try := range rotateTries {
+		if err := ch.Check(copied); err != nil {
+			return errors.Join(err, d.takeBack(ctx, ch, try))
+		}
+		if err := d.create(ctx, ch.Apply(copied), ch, try > 0); err != nil {
+			return err
+		}
+		reply, err := d.eval(ctx, retireScript, copied.Token(), ch.now, number(ch), copied.numbers, Tombstone.Milliseconds())
+		if err != nil || reply.word() == "ok" {
+			return err
+		}
+		if copied, err = readRecord(copied.Token(), reply, ch.Now()); err != nil {
+			return errors.Join(err, d.takeBack(ctx, ch, try+1))
+		}
+	}
+	return errors.New("session: replace a token: the session changed too often meanwhile")
+}
+
+// takeBack removes the copy that a rotation has stored, where it has stored one.
+func (d *RedisDriver) takeBack(ctx context.Context, ch *Changes, stored int) error {
+	if stored == 0 {
+		return nil
+	}
+	_, err := d.eval(ctx, removeScript, ch.NewToken())
+	return err
+}
+
+func (d *RedisDriver) eval(ctx context.Context, s *redisScript, tok Token, args ...any) (redisReply, error) {
+	return d.client.eval(ctx, s, d.prefix+tok.ID(), args)
+}
+
+// A redisReply is what a script returns: bulk strings.
+type redisReply []any
+
+func (r redisReply) text(i int) string {
+	if i >= len(r) {
+		return ""
+	}
+	b, _ := r[i].([]byte)
+	return string(b)
+}
+
+func (r redisReply) word() string { return r.text(0) }
+
+// refusal is Changes.Check's error for an increment that the script refused.
+func refusal(ch *Changes, reply redisReply) error {
+	i, err := strconv.Atoi(reply.text(1))
+	if err != nil || i < 0 || i >= len(ch.ops) {
+		return fmt.Errorf("session: save in redis: unexpected reply")
+	}
+	_, err = addTo(reply.text(2), true, &ch.ops[i])
+	return err
+}
+
+// readRecord reads the hash that a script returned, or why there is none.
+func readRecord(tok Token, reply redisReply, now time.Time) (*Record, error) {
+	switch reply.word() {
+	case "", "gone":
+		return nil, ErrNoSession
+	case "ended":
+		at, err := strconv.ParseInt(reply.text(1), 10, 64)
+		if err != nil {
+			return nil, ErrNoSession
+		}
+		return nil, endedError(at, now)
+	}
+	var b RecordBuilder
+	for i := 0; i+1 < len(reply); i += 2 {
+		if err := readField(&b, reply.text(i), reply.text(i+1)); err != nil {
+			return nil, fmt.Errorf("session: load from redis: a field of the hash is damaged: %w", err)
+		}
+	}
+	return b.Build(tok)
+}
+
+func readField(b *RecordBuilder, field, value string) (err error) {
+	if key, ok := strings.CutPrefix(field, "v:"); ok {
+		b.Value(key, value)
+		return nil
+	}
+	if key, ok := strings.CutPrefix(field, "f:"); ok {
+		v, err := parseFlash(value)
+		b.Flash(key, v)
+		return err
+	}
+	switch field {
+	case "@created":
+		b.CreatedAt, err = parseTime(value)
+	case "@used":
+		b.UsedAt, err = parseTime(value)
+	case "@lifetime":
+		b.Limits.Lifetime, err = parseMillis(value)
+	case "@idle":
+		b.Limits.Idle, err = parseMillis(value)
+	case "@remembered":
+		b.Limits.Remembered = value == "1"
+	case "@id":
+		_, err = base64.RawURLEncoding.Decode(b.ID[:], []byte(value[:min(len(value), 22)]))
+	case "@saves":
+		b.Numbers, err = parseNumbers(value)
+	}
+	return err
+}
+
+func parseTime(value string) (time.Time, error) {
+	ms, err := strconv.ParseInt(value, 10, 64)
+	return time.UnixMilli(ms), err
+}
+
+func parseMillis(value string) (time.Duration, error) {
+	ms, err := strconv.ParseInt(value, 10, 64)
+	if err == nil && (ms < 0 || ms > math.MaxInt64/int64(time.Millisecond)) {
+		err = errMalformed
+	}
+	return time.Duration(ms) * time.Millisecond, err
+}
+
+func parseNumbers(value string) (numbers []uint64, err error) {
+	if len(value)%8 != 0 {
+		return nil, errMalformed
+	}
+	for ; value != ""; value = value[8:] {
+		numbers = append(numbers, uint64At(value))
+	}
+	return numbers, nil
+}
+
+// parseFlash reads a stamp, an end and the encoded value.
+func parseFlash(field string) (v FlashValue, err error) {
+	stamp, rest, ok := strings.Cut(field, " ")
+	until, value, ok2 := strings.Cut(rest, " ")
+	if !ok || !ok2 {
+		return v, errMalformed
+	}
+	v.Value = value
+	if v.Stamp, err = strconv.ParseUint(stamp, 16, 64); err != nil || len(stamp) != 16 {
+		return v, errMalformed
+	}
+	if until != "0" {
+		v.Until, err = parseTime(until)
+	}
+	return v, err
+}
+
+func flashHead(stamp uint64, until time.Time) string {
+	return fmt.Sprintf("%016x %d ", stamp, untilMilli(until))
+}
+
+// recordFields returns the fields and values of the hash that holds a record.
+func recordFields(rec *Record) []any {
+	h := &rec.head
+	fields := []any{
+		"@created", h.created, "@used", h.used, "@lifetime", h.lifetime, "@idle", h.idle,
+		"@remembered", bit(h.remembered), "@id", base64.RawURLEncoding.EncodeToString(h.id[:]),
+		"@saves", rec.numbers,
+	}
+	for key, value := range rec.Values() {
+		fields = append(fields, "v:"+key, value)
+	}
+	for key, v := range rec.Flash() {
+		fields = append(fields, "f:"+key, flashHead(v.Stamp, v.Until)+v.Value)
+	}
+	return fields
+}
+
+// appendOp appends the four arguments of one operation. An increment carries the range that
+// the old value has to be in for the sum to fit an int64.
+func appendOp(args []any, ch *Changes, op *Op) []any {
+	switch op.Kind {
+	case OpSet:
+		return append(args, "=", op.Key, op.Value, "")
+	case OpAdd:
+		low, high := int64(math.MinInt64), int64(math.MaxInt64)
+		if op.By > 0 {
+			high -= op.By
+		} else {
+			low -= op.By
+		}
+		return append(args, "+", op.Key, op.By, fmt.Sprintf("%d %d", low, high))
+	case OpFlash:
+		return append(args, "f", op.Key, flashHead(ch.number, op.Until)+op.Value, "")
+	case OpDeleteFlash:
+		return append(args, "d", op.Key, "", "")
+	case OpExpireFlash:
+		return append(args, "x", op.Key, fmt.Sprintf("%016x", op.Stamp), "")
+	case OpKeepFlash:
+		return append(args, "k", op.Key, fmt.Sprintf("%016x", op.Stamp), flashHead(ch.number, op.Until))
+	}
+	return append(args, "-", op.Key, "", "")
+}
+
+// number returns the number of a save as the eight bytes that @saves holds.
+func number(ch *Changes) string {
+	return string(binary.BigEndian.AppendUint64(nil, ch.number))
+}
+
+func milli(t time.Time) int64 { return t.UnixMilli() }
+
+func bit(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,149 @@
+package session
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+)
+
+// The scripts of the redis driver. Each works on one key, so that a cluster serves it, and
+// checks all it has to check before its first write. None decodes a value and encodes it
+// again: integers grow by HINCRBY, everything else is moved as it is.
+//
+// A session is one hash. A person reads it with HGETALL:
+//
+//	v:<key>      an encoded value
+//	f:<key>      an encoded flash value, after its stamp (16 hex digits) and the end of its
+//	             FlashTTL (milliseconds since 1970, 0 for none), each followed by a space
+//	@created, @used, @lifetime, @idle, @remembered, @id
+//	@saves       the numbers of the last eight saves, eight bytes each
+//
+// An ended session is a hash of @ended (milliseconds since 1970) and @by (the number of the
+// save that replaced its token, where one did).
+
+// A redisScript is a script and the name that EVALSHA knows it by.
+type redisScript struct{ source, sha string }
+
+func newRedisScript(source string) *redisScript {
+	sum := sha1.Sum([]byte(source)) // the name that redis gives it; nothing is secured by it
+	return &redisScript{source: source, sha: hex.EncodeToString(sum[:])}
+}
+
+// scriptState begins every script that asks in which state the session is. It returns nothing
+// where the session is gone, {'ended', when} where it ended, and goes on where it lives.
+const scriptState = `
+local key, now = KEYS[1], tonumber(ARGV[1])
+local m = redis.call('HMGET', key, '@created', '@used', '@lifetime', '@idle', '@saves', '@ended', '@by')
+if m[6] then
+  if m[7] and m[7] == ARGV[2] then return {'ok'} end
+  return {'ended', m[6]}
+end
+if not (m[1] and m[2] and m[3] and m[4]) then return {'gone'} end
+local used, dies = tonumber(m[2]), tonumber(m[1]) + tonumber(m[3])
+if now >= math.min(dies, used + tonumber(m[4])) then return {'gone'} end
+local saves = m[5] or ''
+local function touch()
+  if now > used then used = now end
+  redis.call('HSET', key, '@used', string.format('%.0f', used))
+  redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, math.min(dies, used + tonumber(m[4])) - now)))
+end
+`
+
+// loadScript: ARGV now. Returns the whole hash, and notes the use.
+var loadScript = newRedisScript(scriptState + `
+touch()
+return redis.call('HGETALL', key)
+`)
+
+// applyScript: ARGV now, number, clear data, clear flash, then four for each operation: its
+// letter, its key, and two that depend on the letter.
+var applyScript = newRedisScript(scriptState + `
+local number = ARGV[2]
+for i = 1, #saves, 8 do
+  if string.sub(saves, i, i + 7) == number then return {'ok'} end
+end
+
+-- less compares the decimal texts of two integers, which a Lua number could not hold.
+local function less(a, b)
+  local below = string.sub(a, 1, 1) == '-'
+  if below ~= (string.sub(b, 1, 1) == '-') then return below end
+  if below then a, b = string.sub(b, 2), string.sub(a, 2) end
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+for i = 5, #ARGV, 4 do
+  if ARGV[i] == '+' then
+    local was = redis.call('HGET', key, 'v:' .. ARGV[i + 1])
+    local low, high = string.match(ARGV[i + 3], '^(%S+) (%S+)$')
+    if was and not string.find(was, '^-?%d+$') then return {'not', tostring((i - 5) / 4), was} end
+    if was and (less(was, low) or less(high, was)) then return {'range', tostring((i - 5) / 4), was} end
+  end
+end
+
+local function clear(prefix)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == prefix then redis.call('HDEL', key, field) end
+  end
+end
+if ARGV[3] == '1' then clear('v:') end
+if ARGV[4] == '1' then clear('f:') end
+for i = 5, #ARGV, 4 do
+  local op, v, f = ARGV[i], 'v:' .. ARGV[i + 1], 'f:' .. ARGV[i + 1]
+  if op == '=' then redis.call('HSET', key, v, ARGV[i + 2])
+  elseif op == '-' then redis.call('HDEL', key, v)
+  elseif op == '+' then redis.call('HINCRBY', key, v, ARGV[i + 2])
+  elseif op == 'f' then redis.call('HSET', key, f, ARGV[i + 2])
+  elseif op == 'd' then redis.call('HDEL', key, f)
+  else
+    local was = redis.call('HGET', key, f)
+    if was and string.sub(was, 1, 16) == ARGV[i + 2] then
+      if op == 'x' then redis.call('HDEL', key, f)
+      else redis.call('HSET', key, f, ARGV[i + 3] .. string.match(was, '^%x+ %d+ (.*)$')) end
+    end
+  end
+end
+redis.call('HSET', key, '@saves', string.sub(saves .. number, -64))
+touch()
+return {'ok'}
+`)
+
+// createScript: ARGV ttl, number, whether it replaces a copy, then fields and values. It never
+// replaces a session but for the copy that the same save made.
+var createScript = newRedisScript(`
+local key = KEYS[1]
+if ARGV[3] == '1' then
+  redis.call('DEL', key)
+elseif redis.call('EXISTS', key) == 1 then
+  local saves = redis.call('HGET', key, '@saves')
+  if saves and string.sub(saves, -8) == ARGV[2] then return {'ok'} end
+  return {'taken'}
+end
+for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', key, ARGV[1])
+return {'ok'}
+`)
+
+// retireScript: ARGV now, number, the saves of the state that was copied, the time that a
+// tombstone stands. Returns what the session has become where it is another state by now.
+var retireScript = newRedisScript(scriptState + `
+if saves ~= ARGV[3] then return redis.call('HGETALL', key) end
+redis.call('DEL', key)
+redis.call('HSET', key, '@ended', ARGV[1], '@by', ARGV[2])
+redis.call('PEXPIRE', key, ARGV[4])
+return {'ok'}
+`)
+
+// destroyScript: ARGV now, the time that a tombstone stands. Of what is not there it keeps nothing.
+var destroyScript = newRedisScript(`
+local key = KEYS[1]
+if redis.call('EXISTS', key) == 0 or redis.call('HEXISTS', key, '@ended') == 1 then return {'ok'} end
+redis.call('DEL', key)
+redis.call('HSET', key, '@ended', ARGV[1])
+redis.call('PEXPIRE', key, ARGV[2])
+return {'ok'}
+`)
+
+// removeScript takes back a copy that nobody was given the token of.
+var removeScript = newRedisScript(`
+redis.call('DEL', KEYS[1])
+return {'ok'}
+`)
