@@ -69,7 +69,7 @@ staticcheck: ## staticcheck in every module
 
 .PHONY: guard
 guard: ## README, CONTRIBUTING and go.mod keep their word
-	@$(GO) test -count=1 ./internal/ci/...
+	@$(GO) test -count=1 ./internal/ci
 
 .PHONY: vuln
 vuln: ## known vulnerabilities that are called, where the database can be reached

@@ -36,7 +36,7 @@ fi
 root=()
 [ "$(id -u)" = 0 ] || root=(sudo -n)
 if ! have apt-get || ! "${root[@]}" true 2>/dev/null; then
-	echo "deps: missing here: ${missing[*]}; on Debian: apt-get install ${missing[*]}" >&2
+	echo "deps: install what is missing, by Debian's names: apt-get install ${missing[*]}" >&2
 	exit 1
 fi
 
