@@ -51,9 +51,9 @@ type Config struct {
 	Default string
 
 	// Secret is what session cookies are encrypted with: at least 32 random bytes, as
-	// NewSecret or `head -c 32 /dev/urandom | base64` make them. Whoever has it can read and forge
-	// every session of the cookie driver. There is no default. The cookie driver needs it;
-	// where Default is another driver it may be empty, until Session.Using("cookie").
+	// NewSecret or `head -c 32 /dev/urandom | base64` make them. Whoever has it can read and
+	// forge every session of the cookie driver. There is no default. The cookie driver needs
+	// it; where Default is another driver it may be empty, until Session.Using("cookie").
 	Secret string
 
 	// PreviousSecrets still open sessions and never seal one: put the old Secret here when
@@ -176,12 +176,12 @@ func (a CookieAttributes) sameSite() http.SameSite {
 type SecureMode int
 
 const (
-	// SecureAuto sets Secure but for requests on this machine over plain HTTP: the
+	// SecureAuto sets Secure but for requests within this host over plain HTTP: the
 	// connection is not TLS, RemoteAddr and Host are both loopback, and no Forwarded,
 	// X-Forwarded-*, X-Real-Ip or Via header came. Where another attribute demands Secure it
 	// means always.
 	//
-	// A proxy on the same machine that hides itself looks like such a request: nginx does
+	// A proxy on the same host that hides itself looks like such a request: nginx does
 	// with nothing but a proxy_pass to 127.0.0.1. Use SecureAlways behind it.
 	SecureAuto SecureMode = iota
 
@@ -334,7 +334,7 @@ type RedisOptions struct {
 
 	// TLS, where it is not nil, encrypts the connection. An empty ServerName means Host. Do
 	// not set InsecureSkipVerify: it lets anyone on the way read the password and every
-	// session. Nil means no TLS, which is fit for this machine or a network of one's own.
+	// session. Nil means no TLS, which is fit for this host or a network of one's own.
 	TLS *tls.Config
 
 	// Network is "tcp" or "unix". Empty means "tcp", or "unix" where Socket is set.
@@ -708,7 +708,7 @@ func checkJSON(data []byte) error {
 		return errors.New("seems to be UTF-16: save it as UTF-8")
 	case !utf8.Valid(data):
 		return fmt.Errorf("%s: not UTF-8", positionIn(data, invalidUTF8(data)))
-	case len(bytes.TrimSpace(data)) == 0:
+	case len(bytes.Trim(data, jsonSpace)) == 0:
 		return errors.New("empty: the least is {}")
 	}
 	var value json.RawMessage
@@ -716,7 +716,7 @@ func checkJSON(data []byte) error {
 	if err := decoder.Decode(&value); err != nil {
 		return syntaxFault(data, err)
 	}
-	if end := int(decoder.InputOffset()); len(bytes.TrimSpace(data[end:])) > 0 {
+	if end := int(decoder.InputOffset()); len(bytes.Trim(data[end:], jsonSpace)) > 0 {
 		return fmt.Errorf("%s: data after the end of the configuration", positionIn(data, end))
 	}
 	return nil
@@ -777,7 +777,7 @@ type configField func(d *configDecoder, path string, value json.RawMessage)
 // objectField is the field for an object with these keys.
 func objectField(fields map[string]configField) configField {
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		if kind := jsonKindOf(value); kind != jsonObject {
+		if kind := jsonKindOf(value); kind != kindObject {
 			d.fault(path, "want an object, not %s", kind)
 			return
 		}
@@ -882,28 +882,28 @@ func editDistance(a, b string) int {
 type jsonKind string
 
 const (
-	jsonObject jsonKind = "an object"
-	jsonArray  jsonKind = "an array"
-	jsonString jsonKind = "a string"
+	kindObject jsonKind = "an object"
+	kindArray  jsonKind = "an array"
+	kindString jsonKind = "a string"
 	kindNumber jsonKind = "a number"
-	jsonBool   jsonKind = "a bool"
-	jsonNull   jsonKind = "null"
+	kindBool   jsonKind = "a bool"
+	kindNull   jsonKind = "null"
 
-	jsonEnv jsonKind = "a string from the environment" // stands for each of the scalars
+	kindEnv jsonKind = "a string from the environment" // stands for each of the scalars
 )
 
 func jsonKindOf(value json.RawMessage) jsonKind {
-	switch value = bytes.TrimSpace(value); value[0] {
+	switch value = bytes.Trim(value, jsonSpace); value[0] {
 	case '{':
-		return jsonObject
+		return kindObject
 	case '[':
-		return jsonArray
+		return kindArray
 	case '"':
-		return jsonString
+		return kindString
 	case 't', 'f':
-		return jsonBool
+		return kindBool
 	case 'n':
-		return jsonNull
+		return kindNull
 	default:
 		return kindNumber
 	}
@@ -919,9 +919,9 @@ type configLiteral struct {
 // meant for another field.
 func (l configLiteral) quoted() string {
 	switch l.kind {
-	case jsonEnv:
+	case kindEnv:
 		return "the variable's value"
-	case jsonString:
+	case kindString:
 		return fmt.Sprintf("%.64q", l.text)
 	default:
 		return fmt.Sprintf("%.64s", l.text)
@@ -932,7 +932,7 @@ func (l configLiteral) quoted() string {
 func (l configLiteral) isNumber() bool {
 	value := json.RawMessage(l.text)
 	return l.kind == kindNumber ||
-		l.kind == jsonEnv && json.Valid(value) && jsonKindOf(value) == kindNumber
+		l.kind == kindEnv && json.Valid(value) && jsonKindOf(value) == kindNumber
 }
 
 // scalar returns a value that is of one of the wanted kinds, or comes from the environment.
@@ -940,13 +940,13 @@ func (l configLiteral) isNumber() bool {
 func (d *configDecoder) scalar(
 	path string, value json.RawMessage, want string, kinds ...jsonKind,
 ) (l configLiteral, ok bool) {
-	l = configLiteral{string(bytes.TrimSpace(value)), jsonKindOf(value)}
-	if l.kind == jsonString {
+	l = configLiteral{string(bytes.Trim(value, jsonSpace)), jsonKindOf(value)}
+	if l.kind == kindString {
 		if l, ok = d.expand(path, value); !ok {
 			return l, false
 		}
 	}
-	if l.kind != jsonEnv && !slices.Contains(kinds, l.kind) {
+	if l.kind != kindEnv && !slices.Contains(kinds, l.kind) {
 		d.fault(path, "want %s, not %s", want, l.kind)
 		return l, false
 	}
@@ -957,7 +957,7 @@ func (d *configDecoder) scalar(
 // surrogate pair is refused: it would silently be another character of a secret.
 func (d *configDecoder) expand(path string, value json.RawMessage) (l configLiteral, ok bool) {
 	const dollar = `write "$$" where a literal dollar begins the string`
-	l.kind = jsonString
+	l.kind = kindString
 	if json.Unmarshal(value, &l.text) != nil || strings.ContainsRune(l.text, utf8.RuneError) {
 		d.fault(path, "the string has U+FFFD or half a surrogate pair in it")
 		return l, false
@@ -967,7 +967,7 @@ func (d *configDecoder) expand(path string, value json.RawMessage) (l configLite
 	case !isVariable:
 		return l, true
 	case strings.HasPrefix(name, "$"):
-		return configLiteral{name, jsonString}, true
+		return configLiteral{name, kindString}, true
 	case !isVariableName(name):
 		d.fault(path, `begins with a dollar and is no "$NAME": %s`, dollar)
 		return l, false
@@ -976,7 +976,7 @@ func (d *configDecoder) expand(path string, value json.RawMessage) (l configLite
 	if !ok {
 		d.fault(path, "the environment variable%s is not set; %s", variableName(path, name), dollar)
 	}
-	return configLiteral{expanded, jsonEnv}, ok
+	return configLiteral{expanded, kindEnv}, ok
 }
 
 func isVariableName(s string) bool {
@@ -1001,7 +1001,7 @@ func variableName(path, name string) string {
 // textField is the field for a string.
 func textField(dst *string) configField {
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		if l, ok := d.scalar(path, value, "a string", jsonString); ok {
+		if l, ok := d.scalar(path, value, "a string", kindString); ok {
 			*dst = l.text
 		}
 	}
@@ -1010,7 +1010,7 @@ func textField(dst *string) configField {
 // textsField is the field for an array of strings.
 func textsField(dst *[]string) configField {
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		if kind := jsonKindOf(value); kind != jsonArray {
+		if kind := jsonKindOf(value); kind != kindArray {
 			d.fault(path, "want an array of strings, not %s", kind)
 			return
 		}
@@ -1049,7 +1049,7 @@ func intField(dst *int) configField {
 // boolField is the field for true and false.
 func boolField(dst *bool) configField {
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		l, ok := d.scalar(path, value, "true or false", jsonBool)
+		l, ok := d.scalar(path, value, "true or false", kindBool)
 		if !ok {
 			return
 		}
@@ -1076,7 +1076,7 @@ func tlsField(dst **tls.Config) configField {
 // choiceField is the field for one of several words.
 func choiceField[T any](dst *T, parse func(string) (T, error)) configField {
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		l, ok := d.scalar(path, value, "a string", jsonString)
+		l, ok := d.scalar(path, value, "a string", kindString)
 		if !ok {
 			return
 		}
@@ -1118,7 +1118,7 @@ func durationField(dst *time.Duration) configField {
 func signedDurationField(dst *time.Duration) configField {
 	const want = `a number of seconds or a string such as "90m"`
 	return func(d *configDecoder, path string, value json.RawMessage) {
-		l, ok := d.scalar(path, value, want, kindNumber, jsonString)
+		l, ok := d.scalar(path, value, want, kindNumber, kindString)
 		if !ok {
 			return
 		}

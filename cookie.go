@@ -157,7 +157,7 @@ func hasProxyHeader(h http.Header) bool {
 	return false
 }
 
-// isLoopback reports whether address, a host with or without a port, is this machine by
+// isLoopback reports whether address, a host with or without a port, is this host by
 // itself and not by somebody's DNS (RFC 6761, section 6.3).
 func isLoopback(address string) bool {
 	host, ok := withoutPort(address)

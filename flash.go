@@ -81,6 +81,27 @@ func (s *Session) ResetFlash() {
 	}
 }
 
+// collectFlash adds every live flash value as this request sees it, over the data of its key.
+func (s *Session) collectFlash(into map[string]string) {
+	for e := range s.liveFlash() {
+		if value, ok := s.lookupFlash(e.key); ok {
+			into[e.key] = value
+		}
+	}
+	if s.view != nil {
+		for i := range s.view.ops {
+			if op := &s.view.ops[i]; op.Kind == OpFlash {
+				into[op.Key] = op.Value
+			}
+		}
+	}
+	if s.extras != nil {
+		for i := range s.extras.now {
+			into[s.extras.now[i].key] = s.extras.now[i].value
+		}
+	}
+}
+
 func (s *Session) dropNow(key string) {
 	if s.extras != nil {
 		s.extras.now = slices.DeleteFunc(s.extras.now, func(e entry) bool { return e.key == key })
@@ -189,20 +210,4 @@ func pending(rec *Record, ch *Changes) bool {
 		}
 	}
 	return false
-}
-
-// all yields every key of data and flash.
-func (r *Record) all() func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for c := r.flashEntries(); c.next(); {
-			if !yield(c.entry.key) {
-				return
-			}
-		}
-		for c := r.dataEntries(); c.next(); {
-			if !yield(c.entry.key) {
-				return
-			}
-		}
-	}
 }

@@ -101,7 +101,10 @@ func (r *Record) Value(key string) (string, bool) {
 }
 
 // Values returns the keys and encoded values in the order of the keys.
-func (r *Record) Values() iter.Seq2[string, string] {
+func (r *Record) Values() iter.Seq2[string, string] { return r.data() }
+
+// data is Values, also of no record.
+func (r *Record) data() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for c := r.dataEntries(); c.next(); {
 			if !yield(c.entry.key, c.entry.value) {

@@ -215,37 +215,42 @@ func (s *Session) Has(key string) bool {
 func (s *Session) All() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]any)
-	for _, key := range s.keys() {
-		if encoded, ok := s.lookup(key); ok {
-			value, err := decodeValue(s.q.m.codec(), encoded)
-			if err != nil {
-				s.unreadable(key, encoded, err)
-			}
-			all[key] = value
+	s.open()
+	encoded := make(map[string]string)
+	s.collectData(encoded)
+	s.collectFlash(encoded)
+	all := make(map[string]any, len(encoded))
+	for key, value := range encoded {
+		decoded, err := decodeValue(s.q.m.codec(), value)
+		if err != nil {
+			s.unreadable(key, value, err)
 		}
+		all[key] = decoded
 	}
 	return all
 }
 
-// keys returns every key that may hold something, some of them twice.
-func (s *Session) keys() []string {
-	s.open()
-	var keys []string
-	for key := range s.rec.all() {
-		keys = append(keys, key)
-	}
-	if s.view != nil {
-		for i := range s.view.ops {
-			keys = append(keys, s.view.ops[i].Key)
+// collectData adds every key's data as this request sees it.
+func (s *Session) collectData(into map[string]string) {
+	if s.view == nil || !s.view.clear {
+		for key, value := range s.rec.data() {
+			into[key] = value
 		}
 	}
-	if s.extras != nil {
-		for i := range s.extras.now {
-			keys = append(keys, s.extras.now[i].key)
+	if s.view == nil {
+		return
+	}
+	for i := range s.view.ops {
+		op := &s.view.ops[i]
+		if op.onFlash() {
+			continue
+		}
+		if value, ok := s.lookupData(op.Key); ok {
+			into[op.Key] = value
+		} else {
+			delete(into, op.Key)
 		}
 	}
-	return keys
 }
 
 // Delete deletes data and flash of a key and reports whether there was something.
