@@ -54,8 +54,11 @@ type source struct {
 // NewManager validates all of cfg and reports every fault at once, joined by errors.Join. It
 // connects to nothing.
 func NewManager(cfg Config) (*Manager, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
 	attributes, err := newCookieAttributes(cfg.CookieAttributes)
-	if err = errors.Join(cfg.validate(), err); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	m := &Manager{cfg: cfg, values: cfg.Codec, cookies: attributes, clock: time.Now}

@@ -1,0 +1,20 @@
+package session
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A script under another name would be sent whole with every command.
+func TestRedisScriptIsNamedByItsSHA1(t *testing.T) {
+	for name, script := range map[string]*redisScript{
+		"load": loadScript, "apply": applyScript, "create": createScript,
+		"retire": retireScript, "destroy": destroyScript, "remove": removeScript,
+	} {
+		sum := sha1.Sum([]byte(script.source))
+		assert.Equal(t, hex.EncodeToString(sum[:]), script.sha, "%s: the script was edited; this is its name now", name)
+	}
+}
