@@ -167,6 +167,8 @@ func (s *Session) plan(aging bool) *Changes {
 func (s *Session) worthSaving(ch *Changes) *Changes {
 	changes := ch != nil && !ch.changesNothing()
 	switch {
+	case s.anonymous != nil:
+		return nil
 	case s.dead && !s.rotate:
 		if changes {
 			s.dropped(ErrEnded)
@@ -421,8 +423,8 @@ func (q *request) writeHeader(sessions []*Session) {
 
 // writeCookies adds the Set-Cookie lines of a session and reports whether there are any.
 func (s *Session) writeCookies(h http.Header) bool {
-	if s.src.byIP {
-		return false
+	if s.src.byIP || s.anonymous != nil {
+		return false // nothing is known of the client's cookies in an outage
 	}
 	wrote := s.writeToken(h)
 	if !wrote && s.mustClear() {

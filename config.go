@@ -97,6 +97,12 @@ type Config struct {
 	// into the answer (ASVS 16.5.1).
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
+	// AllowAnonymous says of a request whose store is unavailable that its page can do without
+	// a session: it goes on with an empty one that is never saved, where it would be an error
+	// answer. Session.Err tells the handler so, and what it sets is lost. Do not allow it for
+	// pages that take "signed out" for an answer. Nil allows it to none.
+	AllowAnonymous func(r *http.Request) bool
+
 	// Skip reports whether the middleware should leave a request alone, as if it were not
 	// there: for static files and probes. FromContext panics in a handler that Skip let
 	// through. Nil means that no request is skipped.
@@ -272,6 +278,12 @@ func (c MemoryConfig) maxSessions() int {
 // A RedisConfig configures the redis driver. Nothing is dialed before the first use. Like a
 // Config, it is printed without its password.
 type RedisConfig struct {
+	// URL says in one string what Host, Port, Password, Options.DB, Username, TLS and Socket
+	// say, which then stay empty: "redis://user:password@host:6379/1", with "rediss://" for
+	// TLS that verifies the host with the system's roots, or "unix:///path?db=1". Empty means
+	// that they say it.
+	URL string
+
 	// Host is a name or an address, without port, scheme and brackets. Empty means
 	// "127.0.0.1".
 	Host string
@@ -359,6 +371,11 @@ type RedisOptions struct {
 	// Pool, where it is not nil, is used in place of all the above and of Host, Port and
 	// Password. The caller keeps ownership: Manager.Close does not close it.
 	Pool *redis.Pool
+
+	// Client, where it is not nil, is used in place of all the above: an application's own
+	// client, a cluster, or a Sentinel set. Module example.com/session/goredis adapts those of
+	// go-redis. The caller keeps ownership.
+	Client RedisClient
 }
 
 func (c Config) driverName() string          { return cmp.Or(c.Default, builtinCookie) }
@@ -514,6 +531,7 @@ func (c RedisConfig) validate() error {
 		checkHost(c.Host),
 		checkNamespace(c.Namespace),
 		checkNetwork(c.Options.Network, c.Options.Socket),
+		checkRedisURL(c),
 	}
 	if port := c.port(); port < 1 || port > math.MaxUint16 {
 		faults = append(faults, configFault("Redis.Port", "%d is not a port: 1 to 65535", port))

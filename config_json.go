@@ -99,6 +99,7 @@ func configFields(c *Config) map[string]configField {
 			"by_client_ip": boolField(&c.Memory.ByClientIP),
 		}),
 		"redis": objectField(map[string]configField{
+			"url":       textField(&c.Redis.URL),
 			"host":      textField(&c.Redis.Host),
 			"port":      intField(&c.Redis.Port),
 			"password":  textField(&c.Redis.Password),

@@ -63,6 +63,7 @@ func (c RedisConfig) summary() []slog.Attr {
 		host = hiddenValue(true)
 	}
 	return []slog.Attr{
+		{Key: "URL", Value: hiddenValue(c.URL != "")},
 		{Key: "Host", Value: host},
 		slog.Int("Port", c.Port),
 		{Key: "Password", Value: hiddenValue(c.Password != "")},

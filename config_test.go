@@ -546,11 +546,11 @@ func TestConfigPrintsASummary(t *testing.T) {
 	text := fmt.Sprint(c)
 	assert.True(t, strings.HasPrefix(text, `session.Config{Default:"", Secret:[redacted], PreviousSecrets:0, Lifetime:1h0m0s, `), text)
 	assert.Contains(t, text, `CookieAttributes:{Prefix:"", Path:"", Domain:"", SameSite:"Lax", Secure:"auto", `)
-	assert.Contains(t, text, `Redis:{Host:"", Port:0, Password:[none], Options:{DB:0, `)
+	assert.Contains(t, text, `Redis:{URL:[none], Host:"", Port:0, Password:[none], Options:{DB:0, `)
 	assert.Contains(t, text, `Drivers:"a b"`)
 	assert.Equal(t, text, fmt.Sprintf("%#v", &c))
 
-	assert.True(t, strings.HasPrefix(fmt.Sprint(session.RedisConfig{Host: "h"}), `session.RedisConfig{Host:"h", Port:0, `))
+	assert.True(t, strings.HasPrefix(fmt.Sprint(session.RedisConfig{Host: "h"}), `session.RedisConfig{URL:[none], Host:"h", Port:0, `))
 	assert.True(t, strings.HasPrefix(fmt.Sprint(session.RedisOptions{}), `session.RedisOptions{DB:0, `))
 
 	var shown map[string]any

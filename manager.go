@@ -203,6 +203,7 @@ type Stats struct {
 	Unreadable  uint64 // values that could not be read as asked
 	Failed      uint64 // requests that were answered by the ErrorHandler
 	Unavailable uint64 // operations that a store did not serve
+	Retries     uint64 // operations that redis drivers tried once more on a fresh connection
 	Sessions    int64  // stored by the memory driver; expired ones count until they are met
 	Evictions   uint64 // sessions that the memory driver dropped to stay within MaxSessions
 }
@@ -215,13 +216,19 @@ type counters struct {
 // Stats returns the counters.
 func (m *Manager) Stats() Stats {
 	c := &m.stats
-	return Stats{
+	stats := Stats{
 		Loads: c.loads.Load(), Saves: c.saves.Load(), Destroys: c.destroys.Load(),
 		Unknown: c.unknown.Load(), Tampered: c.tampered.Load(), Duplicates: c.doubles.Load(),
 		Dropped: c.dropped.Load(), LateChanges: c.late.Load(), Unreadable: c.unreadable.Load(),
 		Failed: c.failed.Load(), Unavailable: c.unavailable.Load(),
 		Sessions: m.memory.len(), Evictions: m.memory.evictions.Load(),
 	}
+	for _, src := range m.sources {
+		if d, ok := src.driver.(*RedisDriver); ok {
+			stats.Retries += d.retries()
+		}
+	}
+	return stats
 }
 
 // String names the manager by its drivers.

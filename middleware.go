@@ -232,8 +232,13 @@ func (s *Session) open() {
 	s.src.used.Store(true)
 	s.loaded = s.q.m.clock()
 	if err := s.load(); err != nil {
-		s.failed = err
 		s.note(err)
+		if allow := s.q.m.cfg.AllowAnonymous; allow != nil && errors.Is(err, ErrUnavailable) && allow(s.q.original) {
+			s.adopt(nil)
+			s.anonymous = err
+			return
+		}
+		s.failed = err
 	}
 }
 

@@ -3,29 +3,76 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
 )
 
-// A redisClient runs scripts on pooled connections. The pool is made at first use, so that a
-// redis that is configured and not used costs nothing.
-type redisClient struct {
-	cfg RedisConfig
+// A RedisClient is what the redis driver talks through. The driver's own is a pool of redigo
+// connections; another goes into RedisOptions.Client, so that an application's client, a
+// cluster or a Sentinel set serves sessions too.
+//
+// A RedisClient is safe for concurrent use and returns when ctx ends. Every operation of the
+// driver is safe to repeat, so a client may try one again whose connection broke.
+type RedisClient interface {
+	// Eval runs a script on one key and returns its reply, an array of strings: by EVALSHA,
+	// and by EVAL where the server says NOSCRIPT. args are strings and int64s. An error reply
+	// of the server is a RedisError; any other error means that it was not reached.
+	Eval(ctx context.Context, script RedisScript, key string, args []any) ([]string, error)
+
+	// Ping asks a server for an answer.
+	Ping(ctx context.Context) error
+}
+
+// A RedisError is an error reply of a redis server. It begins with a word such as LOADING.
+type RedisError string
+
+func (e RedisError) Error() string { return string(e) }
+
+// word returns the reply's first word.
+func (e RedisError) word() string {
+	word, _, _ := strings.Cut(string(e), " ")
+	return word
+}
+
+// refusesConfig reports whether the server refuses what the configuration says: waiting does
+// not cure that.
+func (e RedisError) refusesConfig() bool {
+	switch e.word() {
+	case "NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE":
+		return true
+	}
+	return false
+}
+
+// cannotServeNow reports whether the same command may be served later.
+func (e RedisError) cannotServeNow() bool {
+	switch e.word() {
+	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF",
+		"NOREPLICAS", "MOVED", "ASK":
+		return true
+	}
+	return strings.HasPrefix(string(e), "ERR max number of clients")
+}
+
+// A redigoClient is the RedisClient of pooled redigo connections. The pool is made at first
+// use, so that a redis that is configured and not used costs nothing.
+type redigoClient struct {
+	cfg     RedisConfig
+	retries atomic.Uint64
 
 	mu     sync.Mutex
 	made   *redis.Pool
 	closed bool
 }
 
-func newRedisClient(cfg RedisConfig) *redisClient { return &redisClient{cfg: cfg} }
+var _ RedisClient = (*redigoClient)(nil)
 
-func (c *redisClient) close() error {
+// Close closes the pool, unless the configuration brought it.
+func (c *redigoClient) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -35,7 +82,7 @@ func (c *redisClient) close() error {
 	return c.made.Close()
 }
 
-func (c *redisClient) pool() (*redis.Pool, error) {
+func (c *redigoClient) pool() (*redis.Pool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -64,7 +111,7 @@ func newPool(cfg RedisConfig) *redis.Pool {
 func dialRedis(ctx context.Context, cfg RedisConfig) (redis.Conn, error) {
 	o := cfg.Options
 	options := []redis.DialOption{
-		redis.DialConnectTimeout(cfg.dialTimeout()),
+		redis.DialConnectTimeout(within(ctx, cfg.dialTimeout())),
 		redis.DialReadTimeout(within(ctx, cfg.readTimeout())),
 		redis.DialWriteTimeout(within(ctx, cfg.writeTimeout())),
 		redis.DialDatabase(o.DB), redis.DialUsername(o.Username), redis.DialPassword(cfg.Password),
@@ -77,7 +124,7 @@ func dialRedis(ctx context.Context, cfg RedisConfig) (redis.Conn, error) {
 	network, address := cfg.address()
 	conn, err := redis.DialContext(ctx, network, address, options...)
 	var reply redis.Error
-	if errors.As(err, &reply) && !cannotServeNow(string(reply)) {
+	if errors.As(err, &reply) && !RedisError(reply).cannotServeNow() {
 		return nil, &configError{err}
 	}
 	return conn, err
@@ -94,61 +141,60 @@ func within(ctx context.Context, timeout time.Duration) time.Duration {
 	return timeout
 }
 
-func (c *redisClient) ping(ctx context.Context) error {
+// Ping asks the server for an answer.
+func (c *redigoClient) Ping(ctx context.Context) error {
 	_, err := c.try(ctx, func(conn redis.Conn) (any, error) {
 		return redis.DoWithTimeout(conn, within(ctx, c.cfg.readTimeout()), "PING")
 	})
 	return err
 }
 
-// eval runs a script on one key.
-func (c *redisClient) eval(ctx context.Context, s *redisScript, key string, args []any) (redisReply, error) {
-	command := append(make([]any, 0, 3+len(args)), s.sha, 1, key)
+// Eval runs a script on one key.
+func (c *redigoClient) Eval(ctx context.Context, script RedisScript, key string, args []any) ([]string, error) {
+	command := append(make([]any, 0, 3+len(args)), script.SHA, 1, key)
 	command = append(command, args...)
-	reply, err := redis.Values(c.try(ctx, func(conn redis.Conn) (any, error) {
-		command[0] = s.sha
+	return redis.Strings(c.try(ctx, func(conn redis.Conn) (any, error) {
+		command[0] = script.SHA
 		reply, err := redis.DoWithTimeout(conn, within(ctx, c.cfg.readTimeout()), "EVALSHA", command...)
-		if isReply(err, "NOSCRIPT") { // the server was restarted, or its scripts were flushed
-			command[0] = s.source
+		var said redis.Error
+		if errors.As(err, &said) && RedisError(said).word() == "NOSCRIPT" {
+			command[0] = script.Source // the server was restarted, or its scripts were flushed
 			reply, err = redis.DoWithTimeout(conn, within(ctx, c.cfg.readTimeout()), "EVAL", command...)
 		}
 		return reply, err
 	}))
-	if err != nil {
-		return nil, err
-	}
-	return reply, nil
 }
 
 // try does something on a pooled connection, and once more on a fresh one where the pooled one
 // broke before the reply. After a restart of the server every idle connection is broken, so
 // the second try does not take another of them.
-func (c *redisClient) try(ctx context.Context, do func(redis.Conn) (any, error)) (any, error) {
+func (c *redigoClient) try(ctx context.Context, do func(redis.Conn) (any, error)) (any, error) {
 	pool, err := c.pool()
 	if err != nil {
 		return nil, err
 	}
 	conn, err := c.borrow(ctx, pool)
 	if err != nil {
-		return nil, redisError(err)
+		return nil, plainError(err)
 	}
 	reply, err := do(conn)
 	broken := conn.Err() != nil
 	conn.Close()
 	if err == nil || !broken || ctx.Err() != nil {
-		return reply, redisError(err)
+		return reply, plainError(err)
 	}
+	c.retries.Add(1)
 	fresh, dialErr := dialAgain(ctx, pool)
 	if dialErr != nil {
-		return nil, redisError(errors.Join(err, dialErr))
+		return nil, plainError(errors.Join(err, dialErr))
 	}
 	defer fresh.Close()
 	reply, err = do(fresh)
-	return reply, redisError(err)
+	return reply, plainError(err)
 }
 
 // borrow waits a bounded time for a connection of the pool.
-func (c *redisClient) borrow(ctx context.Context, pool *redis.Pool) (redis.Conn, error) {
+func (c *redigoClient) borrow(ctx context.Context, pool *redis.Pool) (redis.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -170,55 +216,12 @@ func dialAgain(ctx context.Context, pool *redis.Pool) (redis.Conn, error) {
 	return pool.GetContext(ctx)
 }
 
-// isReply reports whether err is an error reply of the server that begins with a word.
-func isReply(err error, word string) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) && strings.HasPrefix(string(reply), word)
-}
-
-// redisError sorts what went wrong: a configuration that waiting does not cure, or a server
-// that cannot be reached or cannot serve now.
-func redisError(err error) error {
+// plainError makes a RedisError of what redigo returns as an error reply.
+func plainError(err error) error {
 	var reply redis.Error
 	var config *configError
-	switch {
-	case err == nil, errors.As(err, &config):
-		return err
-	case errors.As(err, &reply) && refusesConfig(string(reply)):
-		return &configError{err}
+	if errors.As(err, &reply) && !errors.As(err, &config) {
+		return RedisError(reply)
 	}
 	return err
-}
-
-func refusesConfig(reply string) bool {
-	word, _, _ := strings.Cut(reply, " ")
-	switch word {
-	case "NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE":
-		return true
-	}
-	return false
-}
-
-// cannotServeNow reports whether a reply says that the same command may be served later.
-func cannotServeNow(reply string) bool {
-	word, _, _ := strings.Cut(reply, " ")
-	switch word {
-	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS":
-		return true
-	}
-	return strings.HasPrefix(reply, "ERR max number of clients")
-}
-
-// address returns the network and address to dial.
-func (c RedisConfig) address() (network, address string) {
-	if c.Options.Network == "unix" || (c.Options.Network == "" && c.Options.Socket != "") {
-		return "unix", c.Options.Socket
-	}
-	return "tcp", net.JoinHostPort(c.host(), strconv.Itoa(c.port()))
-}
-
-// String names the server in logs, without the password.
-func (c *redisClient) String() string {
-	network, address := c.cfg.address()
-	return fmt.Sprintf("redis %s %s, db %d", network, address, c.cfg.Options.DB)
 }

@@ -22,7 +22,7 @@ import (
 // twice.
 type RedisDriver struct {
 	cfg    RedisConfig
-	client *redisClient
+	client RedisClient
 	prefix string
 }
 
@@ -37,14 +37,35 @@ func NewRedisDriver(cfg RedisConfig) (*RedisDriver, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &RedisDriver{cfg: cfg, client: newRedisClient(cfg), prefix: cfg.namespace() + ":session:"}, nil
+	cfg, err := cfg.withURL()
+	if err != nil {
+		return nil, err
+	}
+	d := &RedisDriver{cfg: cfg, client: cfg.Options.Client, prefix: cfg.namespace() + ":session:"}
+	if d.client == nil {
+		d.client = &redigoClient{cfg: cfg}
+	}
+	return d, nil
 }
 
-// Close closes the pool, unless RedisOptions.Pool brought it. It is idempotent.
-func (d *RedisDriver) Close() error { return d.client.close() }
+// Close closes the pool, unless RedisOptions.Pool or Client brought it. It is idempotent.
+func (d *RedisDriver) Close() error {
+	if own, ok := d.client.(*redigoClient); ok {
+		return own.Close()
+	}
+	return nil
+}
 
 // Ping asks the server for an answer.
-func (d *RedisDriver) Ping(ctx context.Context) error { return d.client.ping(ctx) }
+func (d *RedisDriver) Ping(ctx context.Context) error { return redisError(d.client.Ping(ctx)) }
+
+// retries returns how often an operation was tried once more.
+func (d *RedisDriver) retries() uint64 {
+	if own, ok := d.client.(*redigoClient); ok {
+		return own.retries.Load()
+	}
+	return 0
+}
 
 // Load opens tok. See Driver.
 func (d *RedisDriver) Load(ctx context.Context, tok Token, now time.Time) (*Record, error) {
@@ -145,19 +166,30 @@ func (d *RedisDriver) takeBack(ctx context.Context, ch *Changes, stored int) err
 	return err
 }
 
-func (d *RedisDriver) eval(ctx context.Context, s *redisScript, tok Token, args ...any) (redisReply, error) {
-	return d.client.eval(ctx, s, d.prefix+tok.ID(), args)
+func (d *RedisDriver) eval(ctx context.Context, s RedisScript, tok Token, args ...any) (redisReply, error) {
+	reply, err := d.client.Eval(ctx, s, d.prefix+tok.ID(), args)
+	return reply, redisError(err)
 }
 
-// A redisReply is what a script returns: bulk strings.
-type redisReply []any
+// redisError tells a configuration that waiting does not cure from a server that cannot be
+// reached or cannot serve now.
+func redisError(err error) error {
+	var reply RedisError
+	if errors.As(err, &reply) && reply.refusesConfig() {
+		return &configError{err}
+	}
+	return err
+}
 
+// A redisReply is what a script returns.
+type redisReply []string
+
+// text returns one element, "" where there is none.
 func (r redisReply) text(i int) string {
 	if i >= len(r) {
 		return ""
 	}
-	b, _ := r[i].([]byte)
-	return string(b)
+	return r[i]
 }
 
 func (r redisReply) word() string { return r.text(0) }

@@ -15,9 +15,9 @@ package session
 // An ended session is a hash of @ended (milliseconds since 1970) and @by (the number of the
 // save that replaced its token, where one did).
 
-// A redisScript is a script and the SHA-1 of it, the name that EVALSHA knows it by. It stands
-// here since crypto/sha1 is refused under GODEBUG=fips140=only; nothing is secured by it.
-type redisScript struct{ sha, source string }
+// A RedisScript is a script and the SHA-1 of it, the name that EVALSHA knows it by. The names
+// stand here since crypto/sha1 is refused under GODEBUG=fips140=only; nothing is secured by them.
+type RedisScript struct{ SHA, Source string }
 
 // scriptState begins every script that asks in which state the session is. It returns nothing
 // where the session is gone, {'ended', when} where it ended, and goes on where it lives.
@@ -40,9 +40,9 @@ end
 `
 
 // loadScript: ARGV now. Returns the whole hash, and notes the use.
-var loadScript = &redisScript{
-	sha: "8c5f0b9769377e748734d8216314e4644fe0f795",
-	source: scriptState + `
+var loadScript = RedisScript{
+	SHA: "8c5f0b9769377e748734d8216314e4644fe0f795",
+	Source: scriptState + `
 touch()
 return redis.call('HGETALL', key)
 `,
@@ -50,9 +50,9 @@ return redis.call('HGETALL', key)
 
 // applyScript: ARGV now, number, clear data, clear flash, then four for each operation: its
 // letter, its key, and two that depend on the letter.
-var applyScript = &redisScript{
-	sha: "eb8b2f72fa689c9eec6d94d310a87f89884946af",
-	source: scriptState + `
+var applyScript = RedisScript{
+	SHA: "eb8b2f72fa689c9eec6d94d310a87f89884946af",
+	Source: scriptState + `
 local number = ARGV[2]
 for i = 1, #saves, 8 do
   if string.sub(saves, i, i + 7) == number then return {'ok'} end
@@ -105,9 +105,9 @@ return {'ok'}
 
 // createScript: ARGV ttl, number, whether it replaces a copy, then fields and values. It never
 // replaces a session but for the copy that the same save made.
-var createScript = &redisScript{
-	sha: "6ed097e8d17be4a51a8914f51db18685e6397d4d",
-	source: `
+var createScript = RedisScript{
+	SHA: "6ed097e8d17be4a51a8914f51db18685e6397d4d",
+	Source: `
 local key = KEYS[1]
 if ARGV[3] == '1' then
   redis.call('DEL', key)
@@ -124,9 +124,9 @@ return {'ok'}
 
 // retireScript: ARGV now, number, the saves of the state that was copied, the time that a
 // tombstone stands. Returns what the session has become where it is another state by now.
-var retireScript = &redisScript{
-	sha: "cb134ff1616ea863f99d11545de2bd8864e72659",
-	source: scriptState + `
+var retireScript = RedisScript{
+	SHA: "cb134ff1616ea863f99d11545de2bd8864e72659",
+	Source: scriptState + `
 if saves ~= ARGV[3] then return redis.call('HGETALL', key) end
 redis.call('DEL', key)
 redis.call('HSET', key, '@ended', ARGV[1], '@by', ARGV[2])
@@ -136,9 +136,9 @@ return {'ok'}
 }
 
 // destroyScript: ARGV now, the time that a tombstone stands. Of what is not there it keeps nothing.
-var destroyScript = &redisScript{
-	sha: "5517650e089eb0958b2975302e8c423a993af199",
-	source: `
+var destroyScript = RedisScript{
+	SHA: "5517650e089eb0958b2975302e8c423a993af199",
+	Source: `
 local key = KEYS[1]
 if redis.call('EXISTS', key) == 0 or redis.call('HEXISTS', key, '@ended') == 1 then return {'ok'} end
 redis.call('DEL', key)
@@ -149,9 +149,9 @@ return {'ok'}
 }
 
 // removeScript takes back a copy that nobody was given the token of.
-var removeScript = &redisScript{
-	sha: "b635c5a7561d18eccbea33a830177541b4693624",
-	source: `
+var removeScript = RedisScript{
+	SHA: "b635c5a7561d18eccbea33a830177541b4693624",
+	Source: `
 redis.call('DEL', KEYS[1])
 return {'ok'}
 `,

@@ -10,11 +10,11 @@ import (
 
 // A script under another name would be sent whole with every command.
 func TestRedisScriptIsNamedByItsSHA1(t *testing.T) {
-	for name, script := range map[string]*redisScript{
+	for name, script := range map[string]RedisScript{
 		"load": loadScript, "apply": applyScript, "create": createScript,
 		"retire": retireScript, "destroy": destroyScript, "remove": removeScript,
 	} {
-		sum := sha1.Sum([]byte(script.source))
-		assert.Equal(t, hex.EncodeToString(sum[:]), script.sha, "%s: the script was edited; this is its name now", name)
+		sum := sha1.Sum([]byte(script.Source))
+		assert.Equal(t, hex.EncodeToString(sum[:]), script.SHA, "%s: the script was edited; this is its name now", name)
 	}
 }

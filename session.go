@@ -77,6 +77,8 @@ type Session struct {
 	tok    Token     // what opens the stored session; zero where none is stored
 	dead   bool      // the session ended while this request was under way
 
+	anonymous error // the store is unavailable, and the request may do without: nothing is saved
+
 	view   *Changes // all of this request, for reading
 	todo   *Changes // what of it is unsaved
 	sent   *Changes // a save without an answer: it goes again, under its number, before others
@@ -397,7 +399,7 @@ func (s *Session) tokens() []Token {
 	if !s.tok.IsZero() {
 		return []Token{s.tok}
 	}
-	if s.opened && !s.dead {
+	if s.opened && !s.dead && s.anonymous == nil {
 		return nil
 	}
 	return s.presented()
@@ -417,6 +419,9 @@ func (s *Session) Open() error {
 	if s.failed != nil {
 		return s.failed
 	}
+	if s.anonymous != nil {
+		return s.anonymous
+	}
 	if s.dead {
 		return ErrEnded
 	}
@@ -435,6 +440,8 @@ func (s *Session) Save() error {
 	switch {
 	case s.failed != nil:
 		return s.failed
+	case s.anonymous != nil:
+		return s.anonymous
 	case s.bad != nil:
 		return s.bad
 	case s.closed || s.refused:
