@@ -281,7 +281,9 @@ func (s *Session) send(ch *Changes) error {
 	if errors.Is(err, ErrUnavailable) {
 		s.sent = ch
 	}
-	s.note(err)
+	if !s.refreshes(ch) {
+		s.note(err)
+	}
 	return err
 }
 

@@ -97,6 +97,7 @@ type Session struct {
 	flashes   bool  // flash is pending in what is stored
 	committed bool  // the header has gone
 	refused   bool  // a Regenerate came too late: nothing of this request is stored any more
+	tooLate   bool  // a change came that could not be stored any more
 	closed    bool  // the handler has returned
 }
 
@@ -444,7 +445,7 @@ func (s *Session) Save() error {
 		return s.anonymous
 	case s.bad != nil:
 		return s.bad
-	case s.closed || s.refused:
+	case s.closed || s.tooLate:
 		return ErrLateChange
 	}
 	return s.saveNow()
@@ -617,6 +618,7 @@ func (s *Session) note(err error) {
 }
 
 func (s *Session) late(op string) {
+	s.tooLate = true
 	s.note(fmt.Errorf("%w (%s)", ErrLateChange, op))
 	s.q.m.stats.late.Add(1)
 	s.q.m.log.late(s.src, op)
