@@ -53,7 +53,8 @@ func (e *codecError) Error() string { return e.reason }
 func (e *codecError) Unwrap() error { return e.cause }
 
 // encodeValue returns the encoded form of v. It keeps nothing of v and never panics. The error's
-// text is the reason alone: the caller puts the operation and the key in front.
+// text is the reason alone: the caller puts the operation, the key and the type in front. Those
+// of the reads below are whole, and are returned as they are.
 func encodeValue(c Codec, v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
@@ -85,7 +86,7 @@ func encodeByKind(c Codec, v any) (string, error) {
 	}
 	data, err := callEncode(c, v)
 	if err != nil {
-		return "", &codecError{reason: fmt.Sprintf("%T cannot be encoded: %s", v, reasonOf(err)), cause: err}
+		return "", &codecError{reason: reasonOf(err), cause: err}
 	}
 	return string(formCodec) + string(data), nil
 }
@@ -177,7 +178,7 @@ func plainValue(enc string) (any, bool) {
 func scanValue(c Codec, enc string, dst any) error {
 	ptr := reflect.ValueOf(dst)
 	if ptr.Kind() != reflect.Pointer || ptr.IsNil() {
-		return &codecError{reason: fmt.Sprintf("the destination must be a pointer that is not nil; it is %s", describe(ptr))}
+		return &codecError{reason: "session: read a value: " + needsPointer + describe(ptr)}
 	}
 	if scanCommon(enc, dst) {
 		return nil
@@ -190,6 +191,8 @@ func scanValue(c Codec, enc string, dst any) error {
 	ptr.Elem().Set(fresh.Elem())
 	return nil
 }
+
+const needsPointer = "the destination must be a pointer that is not nil; it is "
 
 // describe names what a caller passed in place of a pointer.
 func describe(v reflect.Value) string {
@@ -262,7 +265,7 @@ func scanFresh(c Codec, enc string, ptr reflect.Value) error {
 // scanNil accepts the nil form where the zero value of t is nil.
 func scanNil(enc string, t reflect.Type) error {
 	if !canBeNil(t) {
-		return unreadable(enc, t, "", nil)
+		return unreadable(enc, t, "it has no nil", nil)
 	}
 	return nil
 }
@@ -291,7 +294,7 @@ func scanPlain(enc string, dst reflect.Value) error {
 		return nil
 	}
 	if hasOwnForm(dst.Type()) || !wantsKind(dst, v) {
-		return unreadable(enc, dst.Type(), "", nil)
+		return unreadable(enc, dst.Type(), "only numbers convert", nil)
 	}
 	if !setPlain(dst, v) {
 		return unreadable(enc, dst.Type(), "it does not fit exactly", nil)
@@ -546,13 +549,9 @@ func reasonOf(err error) string {
 }
 
 func unreadable(enc string, t reflect.Type, reason string, cause error) error {
-	text := kindOf(enc) + " cannot be read as " + t.String()
-	if reason != "" {
-		text += ": " + reason
-	}
-	return &codecError{reason: text, cause: cause}
+	return &codecError{reason: fmt.Sprintf("session: read %s as %s: %s", kindOf(enc), t, reason), cause: cause}
 }
 
 func malformed(enc string) error {
-	return &codecError{reason: "what is stored is malformed (" + kindOf(enc) + ")"}
+	return &codecError{reason: "session: read a value: what is stored is malformed (" + kindOf(enc) + ")"}
 }

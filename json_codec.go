@@ -49,7 +49,7 @@ func (JSONCodec) Encode(v any) ([]byte, error) {
 func (JSONCodec) Decode(data []byte, dst any) error {
 	ptr := reflect.ValueOf(dst)
 	if ptr.Kind() != reflect.Pointer || ptr.IsNil() {
-		return errors.New("session: decode JSON: the destination must be a pointer that is not nil; it is " + describe(ptr))
+		return errors.New("session: decode JSON: " + needsPointer + describe(ptr))
 	}
 	err := decodeJSON(data, ptr)
 	if isTypeMismatch(err) {
@@ -172,6 +172,10 @@ func retypeAny(v reflect.Value) error {
 }
 
 func retypeMap(v reflect.Value) error {
+	if m, ok := v.Interface().(map[string]any); ok { // by far the most frequent
+		_, err := untypedJSON(m)
+		return err
+	}
 	elem := reflect.New(v.Type().Elem()).Elem() // a map's elements cannot be set in place
 	for it := v.MapRange(); it.Next(); {
 		elem.Set(it.Value())

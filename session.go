@@ -162,7 +162,8 @@ func (s *Session) GetString(key string) string {
 	return readPlain(s, key, encodedString)
 }
 
-// GetInt returns the integer under a key, 0 when there is none or it does not fit an int.
+// GetInt returns the integer under a key, 0 when there is none or it does not fit an int. The
+// float 5.0 is 5.
 func (s *Session) GetInt(key string) int {
 	return readPlain(s, key, func(encoded string) (int, bool) {
 		n, ok := encodedInt(encoded)
@@ -182,8 +183,12 @@ func readPlain[T any](s *Session, key string, read func(string) (T, bool)) (valu
 	if !ok {
 		return value
 	}
-	if value, ok = read(encoded); !ok {
-		s.unreadable(key, encoded, fmt.Errorf("session: read %.64q: it holds %s, not a %T", key, article(kindOf(encoded)), value))
+	if value, ok = read(encoded); ok {
+		return value
+	}
+	value, err := decodeAs[T](s.q.m.codec(), encoded)
+	if err != nil {
+		s.unreadable(key, encoded, err)
 	}
 	return value
 }
