@@ -155,42 +155,63 @@ func (ch *Changes) Apply(rec *Record) *Record {
 	if rec != nil && rec.applied(ch.number) {
 		return rec
 	}
-	next := ch.merge(rec)
-	if rec != nil {
-		next.numbers = rec.numbers
-	}
-	if len(next.numbers) == keepNumbers*8 {
-		next.numbers = next.numbers[8:]
-	}
-	next.numbers += string(binary.BigEndian.AppendUint64(nil, ch.number))
-	return next
+	return ch.merge(rec, true)
 }
 
-// merge is Apply without the save's number, for drivers that never see a save twice.
-func (ch *Changes) merge(rec *Record) *Record {
-	next := &Record{token: ch.token}
+// merge is Apply without the question whether it has been done. Without remember the record
+// does not keep the save's number, for drivers that never see a save twice.
+func (ch *Changes) merge(rec *Record, remember bool) *Record {
+	next := &Record{token: ch.token, head: ch.mergeHead(rec)}
 	if rec != nil && !ch.rotates {
-		next.token, next.head = rec.token, rec.head
-	} else {
-		next.head.id, next.head.created = ch.id, ch.now
-		next.head.setLimits(ch.limits)
+		next.token = rec.token
 	}
-	next.head.used = ch.now
-	next.body = ch.mergeBody(rec)
+	packed, n := ch.pack(rec, remember)
+	next.numbers, next.body = packed[:n], packed[n:]
 	return next
 }
 
-func (ch *Changes) mergeBody(rec *Record) string {
-	if rec != nil && ch.changesNothing() {
-		return rec.body
+// mergeHead returns the head of the merged record. The last use never goes back: another
+// process's clock, or a request that was quicker, may be ahead of this commit.
+func (ch *Changes) mergeHead(rec *Record) header {
+	if rec != nil && !ch.rotates {
+		h := rec.head
+		h.used = max(h.used, ch.now)
+		return h
 	}
+	h := header{id: ch.id, created: ch.now, used: ch.now}
+	h.setLimits(ch.limits)
+	return h
+}
+
+// pack returns the numbers and the body of the merged record in one string, and how many bytes
+// of it the numbers are.
+func (ch *Changes) pack(rec *Record, remember bool) (packed string, n int) {
 	var scratch [512]byte // a body of usual size is built on the stack, then copied once
+	dst := scratch[:0]
+	if remember {
+		dst = ch.appendNumbers(dst, rec)
+		n = len(dst)
+	}
+	if rec != nil && ch.changesNothing() {
+		return string(append(dst, rec.body...)), n
+	}
+	return string(ch.appendBody(dst, rec)), n
+}
+
+// appendNumbers adds this save to those that the record remembers.
+func (ch *Changes) appendNumbers(dst []byte, rec *Record) []byte {
+	if rec != nil {
+		dst = append(dst, rec.numbers[max(0, len(rec.numbers)-(keepNumbers-1)*8):]...)
+	}
+	return binary.BigEndian.AppendUint64(dst, ch.number)
+}
+
+func (ch *Changes) appendBody(dst []byte, rec *Record) []byte {
 	var buf [indexFrom]Op
 	ops := append(buf[:0], ch.ops...)
 	slices.SortFunc(ops, func(a, b Op) int { return strings.Compare(a.Key, b.Key) })
-	body := ch.mergePart(scratch[:0], rec.flashEntries(), ops, true)
-	body = ch.mergePart(append(body, 0), rec.dataEntries(), ops, false)
-	return string(body)
+	dst = ch.mergePart(dst, rec.flashEntries(), ops, true)
+	return ch.mergePart(append(dst, 0), rec.dataEntries(), ops, false)
 }
 
 // mergePart packs one part of a record: its old entries and the operations on it, both in the

@@ -102,7 +102,7 @@ func (d *CookieDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token,
 	if err := ch.Check(rec); err != nil {
 		return Token{}, err
 	}
-	next := ch.merge(rec)
+	next := ch.merge(rec, false)
 	if err := fits(scopeOf(rec, ch), next); err != nil {
 		return Token{}, err
 	}
@@ -126,7 +126,7 @@ func (d *CookieDriver) destroyAt(_ context.Context, tok Token, now time.Time) er
 
 // check reports whether the record with the changes would not fit into the cookie.
 func (d *CookieDriver) check(rec *Record, ch *Changes) error {
-	return fits(scopeOf(rec, ch), ch.merge(rec))
+	return fits(scopeOf(rec, ch), ch.merge(rec, false))
 }
 
 func (d *CookieDriver) seal(name string, rec *Record) Token {

@@ -190,7 +190,7 @@ func (d *MemoryDriver) createUnder(key memoryKey, ch *Changes) error {
 	if s.entries[key] != nil {
 		return errTokenTaken
 	}
-	d.insert(s, key, ch.merge(nil), false)
+	d.insert(s, key, ch.merge(nil, false), false)
 	return nil
 }
 
@@ -235,7 +235,7 @@ func (d *MemoryDriver) rotate(old Token, ch *Changes) error {
 		return err
 	}
 	d.bury(from, e, ch.now)
-	d.insert(to, newKey, ch.merge(rec), true)
+	d.insert(to, newKey, ch.merge(rec, false), true)
 	return nil
 }
 
@@ -351,7 +351,7 @@ func (e *memoryEntry) apply(tok Token, ch *Changes) error {
 	if err := ch.Check(rec); err != nil {
 		return err
 	}
-	next := ch.merge(rec)
+	next := ch.merge(rec, false)
 	e.head, e.body = next.head, next.body
 	return nil
 }
