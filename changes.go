@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -54,6 +55,7 @@ type Changes struct {
 	token      Token
 	id         [idBytes]byte
 	number     uint64
+	again      bool // an earlier try of this save had no answer
 	flashTTL   time.Duration
 }
 
@@ -100,6 +102,24 @@ func (ch *Changes) All() iter.Seq[Op] {
 		}
 	}
 }
+
+// repeats reports whether this save has been applied to rec before. A record remembers only its
+// last saves: where a save is sent again and more of them came since than rec remembers, it may
+// have been applied and forgotten, and nobody can tell. base is the record as the request knew
+// it before its first try.
+func (ch *Changes) repeats(base, rec *Record) (bool, error) {
+	if rec.applied(ch.number) {
+		return true, nil
+	}
+	if ch.again && len(rec.numbers) == keepNumbers*8 && (base == nil || !rec.applied(base.lastNumber())) {
+		return false, errTooLate
+	}
+	return false, nil
+}
+
+// errTooLate is an ErrUnavailable: the outcome of the save stays unknown.
+var errTooLate = errors.New("session: save again after a try without an answer: " +
+	"too many other saves came since to tell whether it was applied")
 
 // Check reports why the changes cannot be applied to rec: an increment of what is not an
 // integer, or past the range of int64. A Driver returns the error as it is. rec may be nil.
@@ -206,6 +226,10 @@ func (ch *Changes) appendNumbers(dst []byte, rec *Record) []byte {
 	return binary.BigEndian.AppendUint64(dst, ch.number)
 }
 
+func packNumber(number uint64) string {
+	return string(binary.BigEndian.AppendUint64(nil, number))
+}
+
 func (ch *Changes) appendBody(dst []byte, rec *Record) []byte {
 	var buf [indexFrom]Op
 	ops := append(buf[:0], ch.ops...)
@@ -293,7 +317,7 @@ func (ch *Changes) leavesNothing() bool {
 // seal dates and numbers the changes for one save.
 func (ch *Changes) seal(now time.Time) {
 	ch.now = now.UnixMilli()
-	ch.number = rand.Uint64() // names a save, guards nothing
+	ch.number, ch.again = rand.Uint64(), false // it names a save and guards nothing
 	if ch.flashTTL <= 0 {
 		return
 	}

@@ -279,7 +279,7 @@ func (s *Session) send(ch *Changes) error {
 	}
 	err = s.q.m.heard(s.src, s.sorted("save", err))
 	if errors.Is(err, ErrUnavailable) {
-		s.sent = ch
+		ch.again, s.sent = true, ch
 	}
 	if !s.refreshes(ch) {
 		s.note(err)

@@ -47,9 +47,10 @@ type memoryKey [16]byte
 type memoryEntry struct {
 	key        memoryKey
 	head       header // of a tombstone, used says when the session ended
-	body       string
+	packed     string // the record's numbers, then its body; of a tombstone, the save that replaced the token
 	prev, next *memoryEntry
 	at         int32 // position in all
+	numbers    uint8 // bytes of packed
 	dead       bool
 	reopened   bool // stands in the list often
 }
@@ -106,7 +107,7 @@ func (d *MemoryDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token,
 	case ch.Rotates() && ch.NewToken() != rec.Token():
 		return ch.NewToken(), d.rotate(rec.Token(), ch)
 	}
-	return rec.Token(), d.apply(rec.Token(), ch)
+	return rec.Token(), d.apply(rec, ch)
 }
 
 // Destroy ends tok. See Driver.
@@ -184,18 +185,19 @@ func (d *MemoryDriver) createUnder(key memoryKey, ch *Changes) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.sweepSome(s, ch.now)
-	if e, err := d.find(s, key, ch.now); err == nil && d.cfg.ByClientIP {
-		return e.apply(ch.NewToken(), ch) // another first request of the address was sooner
-	}
-	if s.entries[key] != nil {
+	e, err := d.find(s, key, ch.now)
+	switch {
+	case err == nil && (d.cfg.ByClientIP || e.record(ch.NewToken()).applied(ch.number)):
+		return e.apply(nil, ch.NewToken(), ch) // another first request of the address was sooner, or this one
+	case s.entries[key] != nil:
 		return errTokenTaken
 	}
-	d.insert(s, key, ch.merge(nil, false), false)
+	d.insert(s, key, false).become(nil, ch)
 	return nil
 }
 
-func (d *MemoryDriver) apply(tok Token, ch *Changes) error {
-	key, err := d.key(tok)
+func (d *MemoryDriver) apply(rec *Record, ch *Changes) error {
+	key, err := d.key(rec.Token())
 	if err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func (d *MemoryDriver) apply(tok Token, ch *Changes) error {
 	if err != nil {
 		return err
 	}
-	return e.apply(tok, ch)
+	return e.apply(rec, rec.Token(), ch)
 }
 
 // rotate moves the session to its new token. It holds the locks of both shards, always taken
@@ -225,6 +227,9 @@ func (d *MemoryDriver) rotate(old Token, ch *Changes) error {
 	defer d.lockBoth(d.shardIndex(oldKey), d.shardIndex(newKey))()
 	e, err := d.find(from, oldKey, ch.now)
 	if err != nil {
+		if from.entries[oldKey].replacedBy(ch.number) {
+			return nil
+		}
 		return err
 	}
 	if to.entries[newKey] != nil {
@@ -235,7 +240,8 @@ func (d *MemoryDriver) rotate(old Token, ch *Changes) error {
 		return err
 	}
 	d.bury(from, e, ch.now)
-	d.insert(to, newKey, ch.merge(rec, false), true)
+	e.packed = packNumber(ch.number)
+	d.insert(to, newKey, true).become(rec, ch)
 	return nil
 }
 
@@ -250,12 +256,14 @@ func (d *MemoryDriver) lockBoth(i, j int) (unlock func()) {
 	return func() { b.mu.Unlock(); a.mu.Unlock() }
 }
 
-func (d *MemoryDriver) insert(s *memoryShard, key memoryKey, rec *Record, reopened bool) {
-	e := &memoryEntry{key: key, head: rec.head, body: rec.body, at: int32(len(s.all)), reopened: reopened}
+// insert adds an entry for its caller to fill. The shard is locked.
+func (d *MemoryDriver) insert(s *memoryShard, key memoryKey, reopened bool) *memoryEntry {
+	e := &memoryEntry{key: key, at: int32(len(s.all)), reopened: reopened}
 	s.entries[key] = e
 	s.all = append(s.all, e)
 	s.list(e).push(e)
 	d.live.Add(1)
+	return e
 }
 
 // evict makes room after a new session came: of its shard, or the next one that has another,
@@ -290,7 +298,7 @@ func (d *MemoryDriver) bury(s *memoryShard, e *memoryEntry, now int64) {
 	s.list(e).remove(e)
 	d.live.Add(-1)
 	e.head = header{used: now}
-	e.body, e.dead = "", true
+	e.packed, e.numbers, e.dead = "", 0, true
 }
 
 // remove forgets an entry. The shard is locked.
@@ -343,17 +351,31 @@ func (e *memoryEntry) expired(now int64) bool {
 }
 
 func (e *memoryEntry) record(tok Token) *Record {
-	return &Record{token: tok, head: e.head, body: e.body}
+	return &Record{token: tok, head: e.head, numbers: e.packed[:e.numbers], body: e.packed[e.numbers:]}
 }
 
-func (e *memoryEntry) apply(tok Token, ch *Changes) error {
+// apply stores changes, unless it has done so before. base is the record as the request knew it.
+func (e *memoryEntry) apply(base *Record, tok Token, ch *Changes) error {
 	rec := e.record(tok)
+	if done, err := ch.repeats(base, rec); done || err != nil {
+		return err
+	}
 	if err := ch.Check(rec); err != nil {
 		return err
 	}
-	next := ch.merge(rec, false)
-	e.head, e.body = next.head, next.body
+	e.become(rec, ch)
 	return nil
+}
+
+// become makes the entry what the changes make of rec.
+func (e *memoryEntry) become(rec *Record, ch *Changes) {
+	packed, n := ch.pack(rec, true)
+	e.head, e.packed, e.numbers = ch.mergeHead(rec), packed, uint8(n)
+}
+
+// replacedBy reports whether the entry is the tombstone that a save of this number left.
+func (e *memoryEntry) replacedBy(number uint64) bool {
+	return e != nil && e.dead && e.packed == packNumber(number)
 }
 
 // A memoryList is a doubly linked list of entries.

@@ -167,6 +167,14 @@ func (r *Record) applied(number uint64) bool {
 	return false
 }
 
+// lastNumber returns the number of the last save, 0 where none is remembered.
+func (r *Record) lastNumber() uint64 {
+	if r.numbers == "" {
+		return 0
+	}
+	return uint64At(r.numbers[len(r.numbers)-8:])
+}
+
 // sameContent reports whether two states of a session differ in nothing but their last use.
 func (r *Record) sameContent(other *Record) bool {
 	return r.numbers == other.numbers && r.body == other.body

@@ -153,7 +153,11 @@ func (c *redigoClient) Ping(ctx context.Context) error {
 func (c *redigoClient) Eval(ctx context.Context, script RedisScript, key string, args []any) ([]string, error) {
 	command := append(make([]any, 0, 3+len(args)), script.SHA, 1, key)
 	command = append(command, args...)
+	tries := 0
 	return redis.Strings(c.try(ctx, func(conn redis.Conn) (any, error) {
+		if tries++; tries > 1 && script.Again > 0 {
+			command[2+script.Again] = bit(true)
+		}
 		command[0] = script.SHA
 		reply, err := redis.DoWithTimeout(conn, within(ctx, c.cfg.readTimeout()), "EVALSHA", command...)
 		var said redis.Error

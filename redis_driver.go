@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -87,7 +86,7 @@ func (d *RedisDriver) Save(ctx context.Context, rec *Record, ch *Changes) (Token
 	case ch.Rotates():
 		return ch.NewToken(), d.rotate(ctx, rec, ch)
 	}
-	return rec.Token(), d.apply(ctx, rec.Token(), ch)
+	return rec.Token(), d.apply(ctx, rec, ch)
 }
 
 // Destroy ends tok. See Driver.
@@ -105,7 +104,7 @@ func (d *RedisDriver) destroyAt(ctx context.Context, tok Token, now time.Time) e
 
 func (d *RedisDriver) create(ctx context.Context, rec *Record, ch *Changes, replaces bool) error {
 	ttl := max(1, rec.head.expires()-ch.now)
-	args := append([]any{ttl, number(ch), bit(replaces)}, recordFields(rec)...)
+	args := append([]any{ttl, packNumber(ch.number), bit(replaces)}, recordFields(rec)...)
 	reply, err := d.eval(ctx, createScript, rec.Token(), args...)
 	if err != nil {
 		return err
@@ -116,22 +115,24 @@ func (d *RedisDriver) create(ctx context.Context, rec *Record, ch *Changes, repl
 	return nil
 }
 
-func (d *RedisDriver) apply(ctx context.Context, tok Token, ch *Changes) error {
-	args := []any{ch.now, number(ch), bit(ch.clear), bit(ch.clearFlash)}
+func (d *RedisDriver) apply(ctx context.Context, rec *Record, ch *Changes) error {
+	args := []any{ch.now, packNumber(ch.number), bit(ch.again), packNumber(rec.lastNumber()), bit(ch.clear), bit(ch.clearFlash)}
 	for i := range ch.ops {
 		args = appendOp(args, ch, &ch.ops[i])
 	}
-	reply, err := d.eval(ctx, applyScript, tok, args...)
+	reply, err := d.eval(ctx, applyScript, rec.Token(), args...)
 	if err != nil {
 		return err
 	}
 	switch reply.word() {
 	case "ok":
 		return nil
+	case "late":
+		return errTooLate
 	case "not", "range":
 		return refusal(ch, reply)
 	}
-	_, err = readRecord(tok, reply, ch.Now())
+	_, err = readRecord(rec.Token(), reply, ch.Now())
 	return err
 }
 
@@ -146,7 +147,7 @@ func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) e
 		if err := d.create(ctx, ch.Apply(copied), ch, try > 0); err != nil {
 			return err
 		}
-		reply, err := d.eval(ctx, retireScript, copied.Token(), ch.now, number(ch), copied.numbers, Tombstone.Milliseconds())
+		reply, err := d.eval(ctx, retireScript, copied.Token(), ch.now, packNumber(ch.number), copied.numbers, Tombstone.Milliseconds())
 		if err != nil || reply.word() == "ok" {
 			return err
 		}
@@ -339,11 +340,6 @@ func appendOp(args []any, ch *Changes, op *Op) []any {
 		return append(args, "k", op.Key, fmt.Sprintf("%016x", op.Stamp), flashHead(ch.number, op.Until))
 	}
 	return append(args, "-", op.Key, "", "")
-}
-
-// number returns the number of a save as the eight bytes that @saves holds.
-func number(ch *Changes) string {
-	return string(binary.BigEndian.AppendUint64(nil, ch.number))
 }
 
 func milli(t time.Time) int64 { return t.UnixMilli() }

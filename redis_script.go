@@ -17,7 +17,13 @@ package session
 
 // A RedisScript is a script and the SHA-1 of it, the name that EVALSHA knows it by. The names
 // stand here since crypto/sha1 is refused under GODEBUG=fips140=only; nothing is secured by them.
-type RedisScript struct{ SHA, Source string }
+type RedisScript struct {
+	SHA, Source string
+
+	// Again is which argument, counted from 1, a client sets to "1" that tries again after a
+	// connection broke; 0: none.
+	Again int
+}
 
 // scriptState begins every script that asks in which state the session is. It returns nothing
 // where the session is gone, {'ended', when} where it ended, and goes on where it lives.
@@ -48,15 +54,20 @@ return redis.call('HGETALL', key)
 `,
 }
 
-// applyScript: ARGV now, number, clear data, clear flash, then four for each operation: its
-// letter, its key, and two that depend on the letter.
+// applyScript: ARGV now, number, whether this is another try, the last number that the request
+// knew of, clear data, clear flash, then four for each operation: its letter, its key, and two
+// that depend on the letter. Changes.repeats says why a try may come too late.
 var applyScript = RedisScript{
-	SHA: "eb8b2f72fa689c9eec6d94d310a87f89884946af",
+	SHA:   "2dea190c6b9b24ec6c4697857c3ff64ac0f29d2e",
+	Again: 3,
 	Source: scriptState + `
-local number = ARGV[2]
+local number, sure = ARGV[2], ARGV[3] == '0' or #saves < 64
 for i = 1, #saves, 8 do
-  if string.sub(saves, i, i + 7) == number then return {'ok'} end
+  local was = string.sub(saves, i, i + 7)
+  if was == number then return {'ok'} end
+  sure = sure or was == ARGV[4]
 end
+if not sure then return {'late'} end
 
 -- less compares the decimal texts of two integers, which a Lua number could not hold.
 local function less(a, b)
@@ -66,12 +77,12 @@ local function less(a, b)
   if #a ~= #b then return #a < #b end
   return a < b
 end
-for i = 5, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
   if ARGV[i] == '+' then
     local was = redis.call('HGET', key, 'v:' .. ARGV[i + 1])
     local low, high = string.match(ARGV[i + 3], '^(%S+) (%S+)$')
-    if was and not string.find(was, '^-?%d+$') then return {'not', tostring((i - 5) / 4), was} end
-    if was and (less(was, low) or less(high, was)) then return {'range', tostring((i - 5) / 4), was} end
+    if was and not string.find(was, '^-?%d+$') then return {'not', tostring((i - 7) / 4), was} end
+    if was and (less(was, low) or less(high, was)) then return {'range', tostring((i - 7) / 4), was} end
   end
 end
 
@@ -80,9 +91,9 @@ local function clear(prefix)
     if string.sub(field, 1, 2) == prefix then redis.call('HDEL', key, field) end
   end
 end
-if ARGV[3] == '1' then clear('v:') end
-if ARGV[4] == '1' then clear('f:') end
-for i = 5, #ARGV, 4 do
+if ARGV[5] == '1' then clear('v:') end
+if ARGV[6] == '1' then clear('f:') end
+for i = 7, #ARGV, 4 do
   local op, v, f = ARGV[i], 'v:' .. ARGV[i + 1], 'f:' .. ARGV[i + 1]
   if op == '=' then redis.call('HSET', key, v, ARGV[i + 2])
   elseif op == '-' then redis.call('HDEL', key, v)
@@ -106,14 +117,16 @@ return {'ok'}
 // createScript: ARGV ttl, number, whether it replaces a copy, then fields and values. It never
 // replaces a session but for the copy that the same save made.
 var createScript = RedisScript{
-	SHA: "6ed097e8d17be4a51a8914f51db18685e6397d4d",
+	SHA: "392d60b3b36abaa140401f6129a779a5aa19d62f",
 	Source: `
 local key = KEYS[1]
 if ARGV[3] == '1' then
   redis.call('DEL', key)
 elseif redis.call('EXISTS', key) == 1 then
   local saves = redis.call('HGET', key, '@saves')
-  if saves and string.sub(saves, -8) == ARGV[2] then return {'ok'} end
+  for i = 1, saves and #saves or 0, 8 do
+    if string.sub(saves, i, i + 7) == ARGV[2] then return {'ok'} end
+  end
   return {'taken'}
 end
 for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end

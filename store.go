@@ -98,8 +98,8 @@ func (d *storeDriver) Save(ctx context.Context, rec *Record, ch *Changes) (Token
 		if err != nil {
 			return Entry{}, err
 		}
-		if now.applied(ch.Number()) {
-			return Entry{}, nil
+		if done, err := ch.repeats(rec, now); done || err != nil {
+			return Entry{}, err
 		}
 		if err := ch.Check(now); err != nil {
 			return Entry{}, err
