@@ -199,11 +199,15 @@ func (r redisReply) word() string { return r.text(0) }
 func refusal(ch *Changes, reply redisReply) error {
 	i, err := strconv.Atoi(reply.text(1))
 	if err != nil || i < 0 || i >= len(ch.ops) {
-		return fmt.Errorf("session: save in redis: unexpected reply")
+		return errUnexpected
 	}
-	_, err = addTo(reply.text(2), true, &ch.ops[i])
+	if _, err = addTo(reply.text(2), true, &ch.ops[i]); err == nil {
+		return errUnexpected // the script stored nothing: that must not pass for success
+	}
 	return err
 }
+
+var errUnexpected = errors.New("session: save in redis: unexpected reply")
 
 // readRecord reads the hash that a script returned, or why there is none.
 func readRecord(tok Token, reply redisReply, now time.Time) (*Record, error) {
