@@ -302,7 +302,7 @@ func (s *Session) settle() {
 		return
 	}
 	s.base = s.saved.Apply(s.base)
-	s.base.token, s.base.resave = s.tok, false
+	s.base.token, s.base.resave, s.base.assumed = s.tok, false, true
 	s.saved = nil
 }
 

@@ -34,6 +34,7 @@ type Record struct {
 	numbers string // eight bytes for each of the last saves
 	body    string // flash entries, a zero byte, data entries; each part sorted by key
 	resave  bool
+	assumed bool // worked out after a save, not loaded: what others saved may be missing
 }
 
 // A header is the part of a record that has a fixed size. Times and durations are in

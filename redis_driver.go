@@ -140,6 +140,13 @@ func (d *RedisDriver) apply(ctx context.Context, rec *Record, ch *Changes) error
 // it is still the state that was copied. If it is not, a save was acknowledged meanwhile: what
 // it left is merged, and the retiring tried again. Where the old one has died, the copy goes.
 func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) error {
+	if copied.assumed {
+		done, now, err := d.retire(ctx, copied, ch, neverSaved)
+		if done || err != nil {
+			return err
+		}
+		copied = now
+	}
 	for try := range rotateTries {
 		if err := ch.Check(copied); err != nil {
 			return errors.Join(err, d.takeBack(ctx, ch, try))
@@ -147,15 +154,32 @@ func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) e
 		if err := d.create(ctx, ch.Apply(copied), ch, try > 0); err != nil {
 			return err
 		}
-		reply, err := d.eval(ctx, retireScript, copied.Token(), ch.now, packNumber(ch.number), copied.numbers, Tombstone.Milliseconds())
-		if err != nil || reply.word() == "ok" {
+		done, now, err := d.retire(ctx, copied, ch, copied.numbers)
+		switch {
+		case done:
+			return nil
+		case isGone(err):
+			return errors.Join(err, d.takeBack(ctx, ch, try+1))
+		case err != nil:
 			return err
 		}
-		if copied, err = readRecord(copied.Token(), reply, ch.Now()); err != nil {
-			return errors.Join(err, d.takeBack(ctx, ch, try+1))
-		}
+		copied = now
 	}
 	return errors.New("session: replace a token: the session changed too often meanwhile")
+}
+
+// neverSaved are the numbers of no record, so that retire only tells what the session is now.
+const neverSaved = "-"
+
+// retire ends the old token if the saves of its record are those of the copy, and reports
+// whether it is done. If not, it returns what the record has become.
+func (d *RedisDriver) retire(ctx context.Context, old *Record, ch *Changes, saves string) (bool, *Record, error) {
+	reply, err := d.eval(ctx, retireScript, old.Token(), ch.now, packNumber(ch.number), saves, Tombstone.Milliseconds())
+	if err != nil || reply.word() == "ok" {
+		return err == nil, nil, err
+	}
+	now, err := readRecord(old.Token(), reply, ch.Now())
+	return false, now, err
 }
 
 // takeBack removes the copy that a rotation has stored, where it has stored one.
