@@ -124,17 +124,42 @@ var errTooLate = errors.New("session: save again after a try without an answer: 
 // Check reports why the changes cannot be applied to rec: an increment of what is not an
 // integer, or past the range of int64. A Driver returns the error as it is. rec may be nil.
 func (ch *Changes) Check(rec *Record) error {
-	for i := range ch.ops {
+	var buf [indexFrom]int
+	adds := ch.appendAdds(buf[:0])
+	if len(adds) == 0 || (rec != nil && rec.applied(ch.number)) {
+		return nil
+	}
+	var old cursor
+	if !ch.clear {
+		old = rec.dataEntries()
+	}
+	var refusal error
+	first := len(ch.ops)
+	more := old.next()
+	for _, i := range adds {
 		op := &ch.ops[i]
-		if op.Kind != OpAdd || (rec != nil && rec.applied(ch.number)) {
-			continue
+		for more && old.entry.key < op.Key {
+			more = old.next()
 		}
-		e, found := rec.dataEntries().find(op.Key)
-		if _, err := addTo(e.value, found, op); err != nil {
-			return err
+		found := more && old.entry.key == op.Key
+		if _, err := addTo(old.entry.value, found, op); err != nil && i < first {
+			first, refusal = i, err
 		}
 	}
-	return nil
+	return refusal
+}
+
+// appendAdds adds where the increments stand, in the order of their keys.
+func (ch *Changes) appendAdds(dst []int) []int {
+	for i := range ch.ops {
+		if ch.ops[i].Kind == OpAdd {
+			dst = append(dst, i)
+		}
+	}
+	if len(dst) > 1 {
+		slices.SortFunc(dst, func(a, b int) int { return strings.Compare(ch.ops[a].Key, ch.ops[b].Key) })
+	}
+	return dst
 }
 
 // addTo returns what an increment makes of an encoded value.
@@ -388,28 +413,16 @@ func (ch *Changes) put(op Op) {
 	ch.reindex()
 }
 
-// drop takes the operation on a key back.
-func (ch *Changes) drop(key string, flash bool) {
-	if i := ch.position(key, flash); i >= 0 {
-		ch.ops = slices.Delete(ch.ops, i, i+1)
-		ch.reindex()
-	}
-}
-
 func (ch *Changes) set(key, encoded string) { ch.put(Op{Kind: OpSet, Key: key, Value: encoded}) }
 
 func (ch *Changes) flash(key, encoded string) { ch.put(Op{Kind: OpFlash, Key: key, Value: encoded}) }
 
-// remove deletes data and flash of a key. What was cleared needs no deleting.
+// remove deletes data and flash of a key. What was cleared, and not set since, needs none.
 func (ch *Changes) remove(key string) {
-	if ch.clear {
-		ch.drop(key, false)
-	} else {
+	if !ch.clear || ch.find(key, false) != nil {
 		ch.put(Op{Kind: OpDelete, Key: key})
 	}
-	if ch.clearFlash {
-		ch.drop(key, true)
-	} else {
+	if !ch.clearFlash || ch.find(key, true) != nil {
 		ch.put(Op{Kind: OpDeleteFlash, Key: key})
 	}
 }

@@ -58,7 +58,7 @@ return redis.call('HGETALL', key)
 // knew of, clear data, clear flash, then four for each operation: its letter, its key, and two
 // that depend on the letter. Changes.repeats says why a try may come too late.
 var applyScript = RedisScript{
-	SHA:   "9ac0b296cd5a58485c6a6cd3658f00418abd0bb9",
+	SHA:   "d6cbbd338cc9ffa2da36ed11726c829325263ecf",
 	Again: 3,
 	Source: scriptState + `
 local number, sure = ARGV[2], ARGV[3] == '0' or #saves < 64
@@ -79,7 +79,7 @@ local function less(a, b)
 end
 for i = 7, #ARGV, 4 do
   if ARGV[i] == '+' then
-    local was = redis.call('HGET', key, 'v:' .. ARGV[i + 1])
+    local was = ARGV[5] == '0' and redis.call('HGET', key, 'v:' .. ARGV[i + 1])
     local low, high = string.match(ARGV[i + 3], '^(%S+) (%S+)$')
     if was and was ~= '0' and not string.find(was, '^-?[1-9]%d*$') then return {'not', tostring((i - 7) / 4), was} end
     if was and (less(was, low) or less(high, was)) then return {'range', tostring((i - 7) / 4), was} end
