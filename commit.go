@@ -473,7 +473,13 @@ func (s *Session) mustClear() bool {
 }
 
 // writeHint sets or clears the cookie that says that flash is pending.
+//
+// Of a session that died meanwhile nothing is said: the request that gave it a new token may
+// have stored flash and said so.
 func (s *Session) writeHint(h http.Header) bool {
+	if s.dead {
+		return false
+	}
 	has := hasCookie(s.q.original.Header, s.src.hint, hintValue)
 	flashes := s.flashes && !s.tok.IsZero()
 	switch {

@@ -205,7 +205,7 @@ func pending(rec *Record, ch *Changes) bool {
 	}
 	for c := rec.flashEntries(); c.next(); {
 		op := ch.find(c.entry.key, true)
-		if op == nil || op.Kind == OpKeepFlash {
+		if op == nil || op.Kind == OpKeepFlash || op.Kind == OpExpireFlash && op.Stamp != c.entry.stamp {
 			return true
 		}
 	}
