@@ -145,7 +145,7 @@ func (d *storeDriver) rotate(ctx context.Context, old Token, ch *Changes) (Token
 		if err := ch.Check(copied); err != nil {
 			return Token{}, errors.Join(err, d.bury(ctx, fresh, ch.Now(), ch.Number()))
 		}
-		if err := d.put(ctx, ch.Apply(copied)); err != nil {
+		if err := d.put(ctx, ch.Apply(copied), ch.Number()); err != nil {
 			return Token{}, err
 		}
 		if retired, err := d.retire(ctx, copied, ch); retired || err != nil {
@@ -155,9 +155,17 @@ func (d *storeDriver) rotate(ctx context.Context, old Token, ch *Changes) (Token
 	return Token{}, errors.New("session: replace a token: the session changed too often meanwhile")
 }
 
-// put stores a copy that nobody has the token of yet.
-func (d *storeDriver) put(ctx context.Context, rec *Record) error {
-	return d.store.Update(ctx, rec.Token().ID(), func([]byte) (Entry, error) { return rec.entry(), nil })
+// put stores a copy that nobody has the token of yet, in place of an earlier copy at most.
+func (d *storeDriver) put(ctx context.Context, rec *Record, number uint64) error {
+	return d.store.Update(ctx, rec.Token().ID(), func(old []byte) (Entry, error) {
+		if len(old) > 0 {
+			stored, err := liveRecord(rec.Token(), old, rec.UsedAt())
+			if err != nil || !stored.applied(number) {
+				return Entry{}, errTokenTaken
+			}
+		}
+		return rec.entry(), nil
+	})
 }
 
 // retire buries the old record if it is still what was copied, and reports whether it did.
