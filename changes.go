@@ -187,9 +187,13 @@ func article(noun string) string {
 
 func addInts(key string, a, b int64) (int64, error) {
 	if (b > 0 && a > math.MaxInt64-b) || (b < 0 && a < math.MinInt64-b) {
-		return 0, &valueError{op: "increment", key: key, reason: "the sum is past the range of int64"}
+		return 0, pastRange(key)
 	}
 	return a + b, nil
+}
+
+func pastRange(key string) error {
+	return &valueError{op: "increment", key: key, reason: "the sum is past the range of int64"}
 }
 
 // Apply returns the record that the changes make of rec, which is not changed. It is the one

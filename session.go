@@ -51,6 +51,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -298,12 +299,28 @@ func (s *Session) Pull(key string) any {
 func (s *Session) Increment(key string, by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.increment(key, int64(by))
+}
+
+// Decrement is Increment by the negative.
+func (s *Session) Decrement(key string, by int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int64(by) == math.MinInt64 { // it has no negative
+		s.open()
+		s.reject(pastRange(key))
+		return 0
+	}
+	return s.increment(key, -int64(by))
+}
+
+func (s *Session) increment(key string, by int64) int {
 	s.open()
 	if !s.checkKey("increment", key) {
 		return 0
 	}
 	encoded, found := s.lookupData(key)
-	sum, err := addTo(encoded, found, &Op{Key: key, By: int64(by)})
+	sum, err := addTo(encoded, found, &Op{Key: key, By: by})
 	if err != nil {
 		s.reject(err)
 		return 0
@@ -312,16 +329,13 @@ func (s *Session) Increment(key string, by int) int {
 		if ch == nil {
 			continue
 		}
-		if err := ch.add(key, int64(by)); err != nil {
+		if err := ch.add(key, by); err != nil {
 			s.reject(err)
 			return 0
 		}
 	}
 	return int(sum)
 }
-
-// Decrement is Increment by the negative.
-func (s *Session) Decrement(key string, by int) int { return s.Increment(key, -by) }
 
 // Reset clears the data and leaves the flash: what the record holds when it is committed.
 func (s *Session) Reset() {
