@@ -239,6 +239,8 @@ func (s *Session) open() {
 			return
 		}
 		s.failed = err
+	} else if s.dead {
+		s.note(ErrEnded)
 	}
 }
 
@@ -337,9 +339,6 @@ func (s *Session) missing(err error) {
 		s.dead = true // the driver cannot say when
 	default:
 		s.q.m.stats.unknown.Add(1)
-	}
-	if s.dead {
-		s.note(ErrEnded)
 	}
 }
 
