@@ -433,7 +433,7 @@ func (s *Session) writeCookies(h http.Header) bool {
 		s.setCookie(h, s.src.cookie, s.q.m.cookies.clear(s.src.cookie, s.secure()))
 		wrote = true
 	}
-	if s.extras != nil && s.extras.doubles && s.q.m.cfg.CookieAttributes.Domain != "" {
+	if s.q.m.cfg.CookieAttributes.Domain != "" && s.mayLeaveStray() {
 		h.Add("Set-Cookie", s.q.m.cookies.clearHostOnly(s.src.cookie, s.secure()))
 		wrote = true
 	}
@@ -465,11 +465,19 @@ func (s *Session) mustClear() bool {
 	if s.extras == nil || !s.tok.IsZero() {
 		return false
 	}
-	if s.extras.unusable {
-		return true
-	}
+	return s.extras.unusable || (s.extras.gone && s.cookieCame())
+}
+
+// mayLeaveStray reports whether the browser may go on sending a cookie that a Set-Cookie line
+// with Domain does not replace: one without, from before Domain was set.
+func (s *Session) mayLeaveStray() bool {
+	x := s.extras
+	return x != nil && (x.doubles || x.unusable || (x.gone && s.cookieCame()))
+}
+
+func (s *Session) cookieCame() bool {
 	found := findCookie(s.q.original.Header, s.src.cookie)
-	return s.extras.gone && (found.n > 0 || found.tooMany)
+	return found.n > 0
 }
 
 // writeHint sets or clears the cookie that says that flash is pending.
