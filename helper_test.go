@@ -7,7 +7,10 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/internal/redistest"
@@ -134,4 +137,110 @@ func (rs routes) under(m *session.Manager) http.Handler {
 		})
 	}
 	return m.Middleware(mux)
+}
+
+// A visitor is a browser of a server whose handler is given anew for each request, so that a
+// test reads from top to bottom.
+type visitor struct {
+	*browser
+	handler *atomic.Value
+}
+
+type handlerFunc func(w http.ResponseWriter, r *http.Request, s *session.Session)
+
+func newVisitor(t *testing.T, m *session.Manager) *visitor {
+	t.Helper()
+	v := &visitor{handler: new(atomic.Value)}
+	v.browser = newBrowser(t, m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v.handler.Load().(handlerFunc)(w, r, session.FromRequest(r))
+	})))
+	return v
+}
+
+// stranger returns another visitor of the same server, with an empty cookie jar.
+func (v *visitor) stranger() *visitor {
+	v.t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(v.t, err)
+	client := *v.client
+	client.Jar = jar
+	return &visitor{browser: &browser{t: v.t, client: &client, url: v.url}, handler: v.handler}
+}
+
+// visit sends a GET request whose handler calls do and writes nothing, which is a 200.
+func (v *visitor) visit(do func(s *session.Session), headers ...string) page {
+	v.t.Helper()
+	return v.serve(func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { do(s) }, headers...)
+}
+
+// serve sends a GET request that is served by do.
+func (v *visitor) serve(do handlerFunc, headers ...string) page {
+	v.t.Helper()
+	return v.send(http.MethodGet, do, headers...)
+}
+
+// send sends a request that is served by do, and fails where do was never called: what it
+// asserts would not have been asked.
+func (v *visitor) send(method string, do handlerFunc, headers ...string) page {
+	v.t.Helper()
+	called := false
+	v.handler.Store(handlerFunc(func(w http.ResponseWriter, r *http.Request, s *session.Session) {
+		called = true
+		do(w, r, s)
+	}))
+	p := v.do(method, "/", headers...)
+	require.True(v.t, called, "the handler was not called: status %d", p.StatusCode)
+	return p
+}
+
+// cookieHeader returns what the jar would send, for a request of somebody else.
+func (v *visitor) cookieHeader() string {
+	v.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, v.url, nil)
+	require.NoError(v.t, err)
+	for _, c := range v.client.Jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	return r.Header.Get("Cookie")
+}
+
+// A clock is a manager's time. It stands still until a test moves it.
+type clock struct{ milliseconds atomic.Int64 }
+
+// setClock gives a manager that serves nothing yet a clock that begins at the present.
+func setClock(m *session.Manager) *clock {
+	c := new(clock)
+	c.milliseconds.Store(time.Now().UnixMilli())
+	m.SetClock(c.now)
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.UnixMilli(c.milliseconds.Load()) }
+func (c *clock) advance(d time.Duration) { c.milliseconds.Add(d.Milliseconds()) }
+
+// failures are what an ErrorHandler was called with.
+type failures struct {
+	mu     sync.Mutex
+	errors []error
+}
+
+// recordFailures makes cfg keep what requests failed with; clients get the default answer.
+func recordFailures(cfg *session.Config) *failures {
+	f := new(failures)
+	cfg.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.errors = append(f.errors, err)
+	}
+	return f
+}
+
+// last returns what the last failed request failed with, nil where none has.
+func (f *failures) last() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.errors) == 0 {
+		return nil
+	}
+	return f.errors[len(f.errors)-1]
 }
