@@ -66,18 +66,24 @@ func (q *request) openHinted() {
 	if !isPage(q.original) {
 		return // nothing was looked at, so nothing would end
 	}
-	if src := q.m.main; src.byIP {
-		q.session.openQuietly()
+	for _, src := range q.m.byIP { // they set no cookie, so no hint either
+		if src.used.Load() {
+			q.openQuietly(src)
+		}
 	}
 	if !mayHaveHint(q.original.Header) {
 		return
 	}
 	for _, src := range q.m.sources {
 		if src.err == nil && hasCookie(q.original.Header, src.hint, hintValue) {
-			if s, err := q.using(src.name); err == nil {
-				s.openQuietly()
-			}
+			q.openQuietly(src)
 		}
+	}
+}
+
+func (q *request) openQuietly(src *source) {
+	if s, err := q.using(src.name); err == nil {
+		s.openQuietly()
 	}
 }
 

@@ -27,6 +27,7 @@ type Manager struct {
 	cookies *cookieAttributes
 	main    *source
 	sources map[string]*source
+	byIP    []*source // of them, those whose clients are told apart by address
 	memory  *MemoryDriver
 	redis   *RedisDriver
 	stats   counters
@@ -114,6 +115,9 @@ func (m *Manager) addSource(name string, driver Driver) *source {
 	}
 	src.limits = Limits{Lifetime: m.cfg.lifetime(), Idle: m.cfg.idleTimeoutOr(idle)}
 	m.sources[name] = src
+	if src.byIP {
+		m.byIP = append(m.byIP, src)
+	}
 	return src
 }
 
