@@ -23,6 +23,9 @@ const testSecret = "q3v8cJ0mFzT5pYxW1rLhKd7nBuE4sGaZ9oXiV6tRyQk"
 // driverNames are the drivers that every promise about sessions is tested on.
 var driverNames = []string{"memory", "cookie", "redis"}
 
+// quiet keeps what is expected to be logged out of the test's output.
+var quiet = slog.New(slog.DiscardHandler)
+
 // eachDriver runs a test on every driver, each with a configuration of its own.
 func eachDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
 	t.Helper()
@@ -35,7 +38,7 @@ func eachDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
 // server, in a namespace that no other test has.
 func driverConfig(t *testing.T, name string) session.Config {
 	t.Helper()
-	cfg := session.Config{Default: name, Secret: testSecret, Logger: slog.New(slog.DiscardHandler)}
+	cfg := session.Config{Default: name, Secret: testSecret, Logger: quiet}
 	if name == "redis" {
 		server := redistest.Shared(t)
 		cfg.Redis = session.RedisConfig{Host: server.Host(), Port: server.Port(), Namespace: namespace(t)}
@@ -53,6 +56,9 @@ func namespace(t *testing.T) string {
 	}, t.Name())
 	return name[max(0, len(name)-100):]
 }
+
+// closedPort is a port of this machine on which nothing listens: tcpmux.
+const closedPort = 1
 
 func newManager(t *testing.T, cfg session.Config) *session.Manager {
 	t.Helper()
