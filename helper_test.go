@@ -250,3 +250,28 @@ func (f *failures) last() error {
 	}
 	return f.errors[len(f.errors)-1]
 }
+
+// A logBook is what a manager has logged.
+type logBook struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+// captureLog makes cfg log into the returned book.
+func captureLog(cfg *session.Config) *logBook {
+	b := new(logBook)
+	cfg.Logger = slog.New(slog.NewTextHandler(b, nil))
+	return b
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines.Write(p)
+}
+
+func (b *logBook) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines.String()
+}
