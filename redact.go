@@ -8,16 +8,23 @@ import (
 )
 
 // Tokens, secrets and values are printed by no verb of fmt, by no slog handler and by no JSON
-// encoder (ASVS 16.2.5): each type that holds one says its name and that it is redacted.
+// encoder (ASVS 16.2.5): each type that holds one says its name and that it is redacted. Types
+// that are used by pointer have String too, since templates print what a pointer points to
+// unless the pointer has that method.
 
-func redact(f fmt.State, name string) { io.WriteString(f, "session."+name+"(redacted)") }
+func redacted(name string) string { return "session." + name + "(redacted)" }
 
-func redactedJSON(name string) ([]byte, error) { return json.Marshal("session." + name + "(redacted)") }
+func redact(f fmt.State, name string) { io.WriteString(f, redacted(name)) }
 
-func redactedValue(name string) slog.Value { return slog.StringValue("session." + name + "(redacted)") }
+func redactedJSON(name string) ([]byte, error) { return json.Marshal(redacted(name)) }
+
+func redactedValue(name string) slog.Value { return slog.StringValue(redacted(name)) }
 
 // Format prints no content.
 func (*Session) Format(f fmt.State, _ rune) { redact(f, "Session") }
+
+// String says no content; templates ask for it.
+func (*Session) String() string { return redacted("Session") }
 
 // MarshalJSON encodes no content.
 func (*Session) MarshalJSON() ([]byte, error) { return redactedJSON("Session") }
@@ -36,6 +43,9 @@ func (Token) LogValue() slog.Value { return redactedValue("Token") }
 
 // Format prints no content.
 func (*Record) Format(f fmt.State, _ rune) { redact(f, "Record") }
+
+// String says no content; templates ask for it.
+func (*Record) String() string { return redacted("Record") }
 
 // MarshalJSON encodes no content.
 func (*Record) MarshalJSON() ([]byte, error) { return redactedJSON("Record") }
@@ -63,6 +73,9 @@ func (FlashValue) LogValue() slog.Value { return redactedValue("FlashValue") }
 
 // Format prints no content.
 func (*Changes) Format(f fmt.State, _ rune) { redact(f, "Changes") }
+
+// String says no content; templates ask for it.
+func (*Changes) String() string { return redacted("Changes") }
 
 // MarshalJSON encodes no content.
 func (*Changes) MarshalJSON() ([]byte, error) { return redactedJSON("Changes") }
@@ -100,6 +113,9 @@ func (Entry) LogValue() slog.Value { return redactedValue("Entry") }
 // Format prints no content.
 func (*MemoryDriver) Format(f fmt.State, _ rune) { redact(f, "MemoryDriver") }
 
+// String says no content; templates ask for it.
+func (*MemoryDriver) String() string { return redacted("MemoryDriver") }
+
 // MarshalJSON encodes no content.
 func (*MemoryDriver) MarshalJSON() ([]byte, error) { return redactedJSON("MemoryDriver") }
 
@@ -108,6 +124,9 @@ func (*MemoryDriver) LogValue() slog.Value { return redactedValue("MemoryDriver"
 
 // Format prints no content.
 func (*CookieDriver) Format(f fmt.State, _ rune) { redact(f, "CookieDriver") }
+
+// String says no content; templates ask for it.
+func (*CookieDriver) String() string { return redacted("CookieDriver") }
 
 // MarshalJSON encodes no content.
 func (*CookieDriver) MarshalJSON() ([]byte, error) { return redactedJSON("CookieDriver") }
@@ -118,6 +137,9 @@ func (*CookieDriver) LogValue() slog.Value { return redactedValue("CookieDriver"
 // Format prints no content.
 func (*RedisDriver) Format(f fmt.State, _ rune) { redact(f, "RedisDriver") }
 
+// String says no content; templates ask for it.
+func (*RedisDriver) String() string { return redacted("RedisDriver") }
+
 // MarshalJSON encodes no content.
 func (*RedisDriver) MarshalJSON() ([]byte, error) { return redactedJSON("RedisDriver") }
 
@@ -126,6 +148,9 @@ func (*RedisDriver) LogValue() slog.Value { return redactedValue("RedisDriver") 
 
 // Format prints no content.
 func (*storeDriver) Format(f fmt.State, _ rune) { redact(f, "storeDriver") }
+
+// String says no content; templates ask for it.
+func (*storeDriver) String() string { return redacted("storeDriver") }
 
 // MarshalJSON encodes no content.
 func (*storeDriver) MarshalJSON() ([]byte, error) { return redactedJSON("storeDriver") }
