@@ -95,6 +95,16 @@ func newBrowserAt(t *testing.T, server *httptest.Server) *browser {
 	return &browser{t: t, client: &client, url: server.URL}
 }
 
+// another returns another browser of the same server, with an empty cookie jar.
+func (b *browser) another() *browser {
+	b.t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(b.t, err)
+	client := *b.client
+	client.Jar = jar
+	return &browser{t: b.t, client: &client, url: b.url}
+}
+
 // A page is a response that has been read.
 type page struct {
 	*http.Response
@@ -163,14 +173,10 @@ func newVisitor(t *testing.T, m *session.Manager) *visitor {
 	return v
 }
 
-// stranger returns another visitor of the same server, with an empty cookie jar.
+// stranger returns another visitor of the same server.
 func (v *visitor) stranger() *visitor {
 	v.t.Helper()
-	jar, err := cookiejar.New(nil)
-	require.NoError(v.t, err)
-	client := *v.client
-	client.Jar = jar
-	return &visitor{browser: &browser{t: v.t, client: &client, url: v.url}, handler: v.handler}
+	return &visitor{browser: v.another(), handler: v.handler}
 }
 
 // visit sends a GET request whose handler calls do and writes nothing, which is a 200.
