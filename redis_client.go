@@ -45,7 +45,8 @@ func (e RedisError) refusesConfig() bool {
 	case "NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE":
 		return true
 	}
-	return false
+	// What a server with a password says to a long command in place of NOAUTH.
+	return strings.HasPrefix(string(e), "ERR Protocol error: unauthenticated")
 }
 
 // cannotServeNow reports whether the same command may be served later.
