@@ -20,7 +20,7 @@ import (
 // is tried once more on a fresh connection; the number of a save keeps it from being applied
 // twice.
 type RedisDriver struct {
-	cfg    RedisConfig
+	cfg    *RedisConfig // a pointer, which fmt does not follow to the password
 	client RedisClient
 	prefix string
 }
@@ -40,7 +40,7 @@ func NewRedisDriver(cfg RedisConfig) (*RedisDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &RedisDriver{cfg: cfg, client: cfg.Options.Client, prefix: cfg.namespace() + ":session:"}
+	d := &RedisDriver{cfg: &cfg, client: cfg.Options.Client, prefix: cfg.namespace() + ":session:"}
 	if d.client == nil {
 		d.client = &redigoClient{cfg: cfg}
 	}
@@ -276,24 +276,37 @@ func readField(b *RecordBuilder, field, value string) (err error) {
 	case "@remembered":
 		b.Limits.Remembered = value == "1"
 	case "@id":
-		_, err = base64.RawURLEncoding.Decode(b.ID[:], []byte(value[:min(len(value), 22)]))
+		b.ID, err = parseID(value)
 	case "@saves":
 		b.Numbers, err = parseNumbers(value)
 	}
 	return err
 }
 
+// The errors below quote nothing: what a damaged field holds may be anybody's value.
+
+func parseID(value string) (id [idBytes]byte, err error) {
+	raw, err := strictBase64.DecodeString(value)
+	if err != nil || len(raw) != idBytes {
+		return id, errMalformed
+	}
+	return [idBytes]byte(raw), nil
+}
+
 func parseTime(value string) (time.Time, error) {
 	ms, err := strconv.ParseInt(value, 10, 64)
-	return time.UnixMilli(ms), err
+	if err != nil {
+		return time.Time{}, errMalformed
+	}
+	return time.UnixMilli(ms), nil
 }
 
 func parseMillis(value string) (time.Duration, error) {
 	ms, err := strconv.ParseInt(value, 10, 64)
-	if err == nil && (ms < 0 || ms > math.MaxInt64/int64(time.Millisecond)) {
-		err = errMalformed
+	if err != nil || ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+		return 0, errMalformed
 	}
-	return time.Duration(ms) * time.Millisecond, err
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 func parseNumbers(value string) (numbers []uint64, err error) {
