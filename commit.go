@@ -299,7 +299,10 @@ func (s *Session) settled(tok Token, ch *Changes) {
 		s.lifeEnds = ch.now + ch.limits.Lifetime.Milliseconds()
 		s.lasting = ch.limits.Remembered
 	}
-	s.tok, s.saved = tok, ch
+	s.saved = ch
+	if s.tok == nil || *s.tok != tok {
+		s.tok = &Token{scope: tok.scope, value: tok.value}
+	}
 }
 
 // settle brings base up to the last save. Most requests save once and never need it.
@@ -308,7 +311,7 @@ func (s *Session) settle() {
 		return
 	}
 	s.base = s.saved.Apply(s.base)
-	s.base.token, s.base.resave, s.base.assumed = s.tok, false, true
+	s.base.token, s.base.resave, s.base.assumed = *s.tok, false, true
 	s.saved = nil
 }
 
@@ -316,7 +319,7 @@ func (s *Session) settle() {
 // with them the view that this request could store anything. Only a Regenerate goes on, with a
 // session of this request's own changes.
 func (s *Session) gone(err error, ch *Changes) error {
-	s.base, s.tok, s.dead, s.flashes = nil, Token{}, true, false
+	s.base, s.tok, s.dead, s.flashes = nil, nil, true, false
 	if ch.rotates && !ch.leavesNothing() {
 		own := ch.clone()
 		own.rotates = false
@@ -367,20 +370,20 @@ func (s *Session) isDoomed() bool { return s.extras != nil && len(s.extras.doome
 
 // use notes a use of a stored session.
 func (s *Session) use() error {
-	if s.tok.IsZero() {
+	if s.tok == nil {
 		return nil
 	}
 	s.settle()
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
-	rec, err := s.src.driver.Load(ctx, s.tok, s.q.m.clock())
+	rec, err := s.src.driver.Load(ctx, *s.tok, s.q.m.clock())
 	switch {
 	case err == nil:
 		s.base = rec
 		return s.q.m.heard(s.src, nil)
 	case isGone(err):
-		s.base, s.tok, s.dead = nil, Token{}, true
+		s.base, s.tok, s.dead = nil, nil, true
 		s.note(err)
 		s.q.m.heard(s.src, nil)
 		return err
@@ -449,7 +452,7 @@ func (s *Session) writeCookies(h http.Header) bool {
 // writeToken adds the session's cookie where its token is new: one that the client has is
 // never repeated, so that no late response brings an old one back.
 func (s *Session) writeToken(h http.Header) bool {
-	if s.tok.IsZero() || (s.rec != nil && s.rec.token == s.tok) {
+	if s.tok == nil || (s.rec != nil && s.rec.token == *s.tok) {
 		return false
 	}
 	s.setCookie(h, s.src.cookie, s.q.m.cookies.appendSet(s.src.cookie, s.tok.Value(), s.maxAge(), s.secure()))
@@ -468,7 +471,7 @@ func (s *Session) maxAge() time.Duration {
 // mustClear reports whether a cookie that came is of no use any more: its session was
 // destroyed, or it cannot be ours. That of an unknown or expired session is left alone.
 func (s *Session) mustClear() bool {
-	if s.extras == nil || !s.tok.IsZero() {
+	if s.extras == nil || s.tok != nil {
 		return false
 	}
 	return s.extras.unusable || (s.extras.gone && s.cookieCame())
@@ -495,7 +498,7 @@ func (s *Session) writeHint(h http.Header) bool {
 		return false
 	}
 	has := hasCookie(s.q.original.Header, s.src.hint, hintValue)
-	flashes := s.flashes && !s.tok.IsZero()
+	flashes := s.flashes && s.tok != nil
 	switch {
 	case flashes && !has:
 		s.setCookie(h, s.src.hint, s.q.m.cookies.appendSet(s.src.hint, hintValue, s.maxAge(), s.secure()))

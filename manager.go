@@ -22,7 +22,7 @@ const (
 // A Manager holds named drivers and makes the middleware. It is safe for concurrent use; a
 // program has one for each kind of session it keeps.
 type Manager struct {
-	cfg     Config
+	cfg     *Config // a pointer, which fmt does not follow to the secrets
 	values  Codec
 	cookies *cookieAttributes
 	main    *source
@@ -62,7 +62,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, values: cfg.Codec, cookies: attributes, clock: time.Now}
+	m := &Manager{cfg: &cfg, values: cfg.Codec, cookies: attributes, clock: time.Now}
 	if m.values == nil {
 		m.values = JSONCodec{}
 	}

@@ -318,9 +318,9 @@ func (s *Session) tryToken(tok Token) (bool, error) {
 }
 
 func (s *Session) adopt(rec *Record) {
-	s.rec, s.base, s.came, s.tok = rec, rec, rec != nil, Token{}
+	s.rec, s.base, s.came, s.tok = rec, rec, rec != nil, nil
 	if rec != nil {
-		s.tok = rec.token
+		s.tok = &rec.token
 		s.lifeEnds, s.lasting = rec.head.created+rec.head.lifetime, rec.head.remembered
 	}
 }

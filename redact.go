@@ -9,8 +9,8 @@ import (
 
 // Tokens, secrets and values are printed by no verb of fmt, by no slog handler and by no JSON
 // encoder (ASVS 16.2.5): each type that holds one says its name and that it is redacted. Types
-// that are used by pointer have String too, since templates print what a pointer points to
-// unless the pointer has that method.
+// that may be copied say so as values too. Types that are used by pointer have String, since
+// templates print what a pointer points to unless the pointer has that method.
 
 func redacted(name string) string { return "session." + name + "(redacted)" }
 
@@ -42,13 +42,13 @@ func (Token) MarshalJSON() ([]byte, error) { return redactedJSON("Token") }
 func (Token) LogValue() slog.Value { return redactedValue("Token") }
 
 // Format prints no content.
-func (*Record) Format(f fmt.State, _ rune) { redact(f, "Record") }
+func (Record) Format(f fmt.State, _ rune) { redact(f, "Record") }
 
 // String says no content; templates ask for it.
 func (*Record) String() string { return redacted("Record") }
 
 // MarshalJSON encodes no content.
-func (*Record) MarshalJSON() ([]byte, error) { return redactedJSON("Record") }
+func (Record) MarshalJSON() ([]byte, error) { return redactedJSON("Record") }
 
 // LogValue logs no content.
 func (*Record) LogValue() slog.Value { return redactedValue("Record") }
@@ -72,13 +72,13 @@ func (FlashValue) MarshalJSON() ([]byte, error) { return redactedJSON("FlashValu
 func (FlashValue) LogValue() slog.Value { return redactedValue("FlashValue") }
 
 // Format prints no content.
-func (*Changes) Format(f fmt.State, _ rune) { redact(f, "Changes") }
+func (Changes) Format(f fmt.State, _ rune) { redact(f, "Changes") }
 
 // String says no content; templates ask for it.
 func (*Changes) String() string { return redacted("Changes") }
 
 // MarshalJSON encodes no content.
-func (*Changes) MarshalJSON() ([]byte, error) { return redactedJSON("Changes") }
+func (Changes) MarshalJSON() ([]byte, error) { return redactedJSON("Changes") }
 
 // LogValue logs no content.
 func (*Changes) LogValue() slog.Value { return redactedValue("Changes") }
@@ -135,13 +135,13 @@ func (*CookieDriver) MarshalJSON() ([]byte, error) { return redactedJSON("Cookie
 func (*CookieDriver) LogValue() slog.Value { return redactedValue("CookieDriver") }
 
 // Format prints no content.
-func (*RedisDriver) Format(f fmt.State, _ rune) { redact(f, "RedisDriver") }
+func (RedisDriver) Format(f fmt.State, _ rune) { redact(f, "RedisDriver") }
 
 // String says no content; templates ask for it.
 func (*RedisDriver) String() string { return redacted("RedisDriver") }
 
 // MarshalJSON encodes no content.
-func (*RedisDriver) MarshalJSON() ([]byte, error) { return redactedJSON("RedisDriver") }
+func (RedisDriver) MarshalJSON() ([]byte, error) { return redactedJSON("RedisDriver") }
 
 // LogValue logs no content.
 func (*RedisDriver) LogValue() slog.Value { return redactedValue("RedisDriver") }
@@ -157,3 +157,13 @@ func (*storeDriver) MarshalJSON() ([]byte, error) { return redactedJSON("storeDr
 
 // LogValue logs no content.
 func (*storeDriver) LogValue() slog.Value { return redactedValue("storeDriver") }
+
+// Format prints the drivers' names, for every verb: %#v and %d would go round String, to the
+// secrets of the configuration.
+func (m *Manager) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
+
+// Format keeps what prints a context, for every verb, from walking to the session in it.
+func (q *request) Format(f fmt.State, _ rune) { io.WriteString(f, q.String()) }
+
+// MarshalJSON keeps an encoder from walking to the contexts around it.
+func (q *request) MarshalJSON() ([]byte, error) { return json.Marshal(q.String()) }

@@ -65,6 +65,9 @@ const maxLifetime = 400 * 24 * time.Hour // what browsers keep a cookie for: RFC
 //
 // A Session is safe for use by several goroutines. It belongs to its request: changes made
 // after the handler has returned are an ErrLateChange.
+//
+// Its fields hold the token and everything else that is secret by pointers, which fmt does not
+// follow: in an unexported field of another struct, or under a wrong verb, it calls no Format.
 type Session struct {
 	q   *request
 	src *source
@@ -75,7 +78,7 @@ type Session struct {
 	loaded time.Time // when it was opened: flash is judged by it
 	rec    *Record   // as loaded, for reading; nil where there is none
 	base   *Record   // as last saved but for what is unsettled; nil where a save begins a session
-	tok    Token     // what opens the stored session; zero where none is stored
+	tok    *Token    // what opens the stored session; nil where none is stored
 	dead   bool      // the session ended while this request was under way
 
 	anonymous error // the store is unavailable, and the request may do without: nothing is saved
@@ -409,15 +412,15 @@ func (s *Session) Destroy() {
 	x.doomed = append(x.doomed, s.tokens()...)
 	x.gone, x.now, x.looked = true, nil, nil
 	s.opened = true
-	s.rec, s.base, s.view, s.todo, s.sent, s.saved, s.tok = nil, nil, nil, nil, nil, nil, Token{}
+	s.rec, s.base, s.view, s.todo, s.sent, s.saved, s.tok = nil, nil, nil, nil, nil, nil, nil
 	s.shared, s.rotate, s.limits, s.dead = false, false, nil, false
 }
 
 // tokens returns the token of the session, or those that came where it was not opened: a
 // sign-out does not need to know which of them lives.
 func (s *Session) tokens() []Token {
-	if !s.tok.IsZero() {
-		return []Token{s.tok}
+	if s.tok != nil {
+		return []Token{*s.tok}
 	}
 	if s.opened && !s.dead && s.anonymous == nil {
 		return nil
@@ -592,7 +595,7 @@ func (s *Session) edit() (into [2]*Changes) {
 
 // needsCookie reports whether storing a change needs a Set-Cookie line.
 func (s *Session) needsCookie() bool {
-	return s.src.sealed || (s.tok.IsZero() && !s.src.byIP)
+	return s.src.sealed || (s.tok == nil && !s.src.byIP)
 }
 
 func (s *Session) encode(op, key string, value any) (string, bool) {
