@@ -94,22 +94,21 @@ func (q *request) serve(next http.Handler, r *http.Request) {
 		}
 	}
 	returned := false
-	defer func() {
-		if !returned {
-			q.panicked()
-		}
-	}()
+	defer q.panicked(&returned)
 	next.ServeHTTP(q.writer.wrapped(), r)
-	returned = true
 	q.finish()
+	returned = true
 }
 
-// panicked lets the panic go on; nothing is stored that was not saved before. One case ends
-// here: the answer to a failed commit is whole, and a handler that then aborts (a reverse proxy
-// does when it cannot copy a body) would only tear it up.
-func (q *request) panicked() {
+// panicked, which must be deferred itself to recover, lets a panic go on; nothing is stored that
+// was not saved before. One case ends here: the answer to a failed commit is whole, and a handler
+// that then aborts (a reverse proxy does when it cannot copy a body) would only tear it up.
+func (q *request) panicked(returned *bool) {
+	if *returned {
+		return
+	}
 	q.close()
-	if q.writer.err == nil {
+	if !q.writer.hasAnswered() {
 		return
 	}
 	if v := recover(); v != nil && v != http.ErrAbortHandler {
@@ -123,8 +122,13 @@ func (q *request) finish() {
 	if !q.writer.committed {
 		q.writer.commit(http.StatusOK)
 	}
-	if q.touched.Load() && q.writer.err == nil {
-		q.saveLate()
+	switch {
+	case q.writer.err == nil:
+		if q.touched.Load() {
+			q.saveLate()
+		}
+	case !q.writer.hasAnswered():
+		panic(http.ErrAbortHandler) // as the ErrorHandler did; somebody has recovered it
 	}
 	q.close()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -21,7 +22,8 @@ type responseWriter struct {
 	request   *http.Request
 	before    http.Header // of the fields that an error answer takes out, those that stood there
 	committed bool
-	err       error // the failed commit's
+	err       error       // the failed commit's
+	answer    http.Header // of the error answer, once it is sent
 }
 
 func (w *responseWriter) begin(inner http.ResponseWriter, q *request) {
@@ -188,6 +190,20 @@ func (w *responseWriter) send(answer *errorAnswer) {
 		w.inner.Write(answer.body)
 	}
 	http.NewResponseController(w.inner).Flush()
+	w.answer = answer.header.Clone()
+}
+
+// hasAnswered reports whether an error answer was sent, and takes out of the header what the
+// handler has put there since: it would go out as trailers on HTTP/2, and as the answer's own
+// where a writer further out waits for the handler's return.
+func (w *responseWriter) hasAnswered() bool {
+	if w.answer == nil {
+		return false
+	}
+	h := w.inner.Header()
+	clear(h)
+	maps.Copy(h, w.answer)
+	return true
 }
 
 // scrub takes out of the header what the handler wrote about its own answer, and this request's
