@@ -558,9 +558,13 @@ func protectFromCaches(h http.Header, byIP, cookies bool) {
 	case cookies:
 		h["Cache-Control"] = []string{keepPrivate(control)}
 	}
-	if !cookies && !byIP {
-		return
+	if cookies || byIP {
+		dropSharedCaching(h)
 	}
+}
+
+// dropSharedCaching takes out what shared caches obey in place of Cache-Control (RFC 9213).
+func dropSharedCaching(h http.Header) {
 	for key := range h {
 		if key == "Surrogate-Control" || key == "Cdn-Cache-Control" || strings.HasSuffix(key, "-Cdn-Cache-Control") {
 			delete(h, key)

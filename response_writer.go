@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -173,8 +174,8 @@ func (w *responseWriter) fail(err error) {
 	answer := &errorAnswer{header: h}
 	m.runErrorHandler(answer, w.request, err)
 	if answer.status == 0 {
-		clear(answer.body)
-		answer.body = answer.body[:0]
+		w.scrub(h) // what it said about a body that it did not come to write
+		answer.body = nil
 		writeDefaultAnswer(answer, w.request, err)
 	}
 	w.q.writeSavedCookies(h)
@@ -183,14 +184,21 @@ func (w *responseWriter) fail(err error) {
 
 // send sends an answer whole, also where the handler will abort the connection afterwards.
 func (w *responseWriter) send(answer *errorAnswer) {
-	answer.header.Set("Content-Length", strconv.Itoa(len(answer.body)))
-	answer.header.Set("Cache-Control", "no-store")
+	h := answer.header
+	dropSharedCaching(h)
+	h.Set("Cache-Control", "no-store")
+	if answer.status == http.StatusNoContent || answer.status == http.StatusNotModified {
+		answer.body = nil
+		h.Del("Content-Length") // RFC 9110, section 8.6
+	} else {
+		h.Set("Content-Length", strconv.Itoa(len(answer.body)))
+	}
 	w.inner.WriteHeader(answer.status)
-	if w.request.Method != http.MethodHead {
+	if len(answer.body) > 0 && w.request.Method != http.MethodHead {
 		w.inner.Write(answer.body)
 	}
 	http.NewResponseController(w.inner).Flush()
-	w.answer = answer.header.Clone()
+	w.answer = h.Clone()
 }
 
 // hasAnswered reports whether an error answer was sent, and takes out of the header what the
@@ -210,28 +218,27 @@ func (w *responseWriter) hasAnswered() bool {
 // session cookies. What stood there before the middleware stays.
 func (w *responseWriter) scrub(h http.Header) {
 	for key := range h {
-		if !isAboutBody(key) {
-			continue
-		}
-		if values, ok := w.before[key]; ok {
-			h[key] = values
-		} else {
+		if isAboutBody(key) {
 			delete(h, key)
 		}
 	}
+	maps.Copy(h, w.before)
 	for _, s := range w.q.sessions() {
 		dropCookie(h, s.src.cookie)
 		dropCookie(h, s.src.hint)
 	}
 }
 
-// isAboutBody reports whether a field speaks of one answer's body or target.
+// isAboutBody reports whether a field speaks of one answer's body, target or protocol. Those that
+// make a server in front send a file of its own are among them.
 func isAboutBody(key string) bool {
 	switch key {
-	case "Etag", "Last-Modified", "Accept-Ranges", "Cache-Control", "Expires", "Location", "Refresh", "Trailer":
+	case "Etag", "Last-Modified", "Accept-Ranges", "Cache-Control", "Expires", "Location", "Refresh", "Trailer",
+		"Transfer-Encoding", "Connection", "Upgrade", "X-Accel-Redirect", "X-Sendfile":
 		return true
 	}
-	return strings.HasPrefix(key, "Content-") || strings.HasPrefix(key, http.TrailerPrefix)
+	return strings.HasPrefix(key, "Content-") || strings.HasPrefix(key, "Sec-Websocket-") ||
+		strings.HasPrefix(key, http.TrailerPrefix)
 }
 
 // writeSavedCookies adds the cookies of the sessions that were saved before another one failed.
@@ -295,7 +302,10 @@ type errorAnswer struct {
 func (a *errorAnswer) Header() http.Header { return a.header }
 
 func (a *errorAnswer) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 && status <= 999 {
+	switch {
+	case status < 100 || status > 999:
+		panic(fmt.Sprintf("invalid WriteHeader code %d", status)) // as net/http does
+	case a.status == 0 && status >= 200:
 		a.status = status
 	}
 }
