@@ -13,25 +13,64 @@ import (
 // that another process sees before those that only the cookie carries, then the header gets
 // its lines. Whatever fails, fails before anything of the handler's answer has left.
 
-// commit runs before the first byte of the header leaves. Without cookies, as for a hijacked
-// connection, it stores what needs none.
-func (q *request) commit(status int, cookies bool) error {
-	q.mu.Lock()
-	q.committed = true
-	q.mu.Unlock()
-	aging := cookies && ages(q.original, status)
+// commit runs before the first byte of the header leaves.
+func (q *request) commit(status int) error {
+	q.setCommitted()
+	aging := ages(q.original, status)
 	if aging {
 		q.openHinted()
 	}
+	if q.touched.Load() {
+		return q.store(aging, true)
+	}
+	q.session.setCommitted()
+	return nil
+}
+
+func (q *request) setCommitted() {
+	q.mu.Lock()
+	q.committed = true
+	q.mu.Unlock()
+}
+
+func (s *Session) setCommitted() {
+	s.mu.Lock()
+	s.committed = true
+	s.mu.Unlock()
+}
+
+// storeBare stores what needs no cookie, before a connection is taken over.
+func (q *request) storeBare() error {
 	if !q.touched.Load() {
-		q.session.markCommitted()
 		return nil
 	}
+	return q.store(false, false)
+}
+
+// handOver follows a connection that was taken over: its header is the handler's own. What is
+// unsaved still needs a cookie and has come too late.
+func (q *request) handOver() {
+	q.setCommitted()
+	for _, s := range q.sessions() {
+		s.mu.Lock()
+		s.committed = true
+		if s.awaitsCookie() {
+			s.refused = s.rotate // else a later change might be stored: a login, under its old token
+			s.todo, s.rotate, s.limits = nil, false, nil
+			s.late("change")
+		}
+		s.mu.Unlock()
+	}
+}
+
+// store saves all sessions of the request and adds to the header what they ask of it. Without
+// cookies it saves what needs none, and the header is still to come.
+func (q *request) store(aging, cookies bool) error {
 	sessions := q.sessions()
 	for _, s := range sessions {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.committed = true
+		s.committed = s.committed || cookies
 	}
 	plans, err := q.plan(sessions, aging, cookies)
 	if err != nil {
@@ -53,10 +92,13 @@ func (q *request) commit(status int, cookies bool) error {
 	return nil
 }
 
-func (s *Session) markCommitted() {
-	s.mu.Lock()
-	s.committed = true
-	s.mu.Unlock()
+// awaitsCookie reports whether something is unsaved that needs a Set-Cookie line.
+func (s *Session) awaitsCookie() bool {
+	s.settle()
+	if s.base == nil && (s.todo == nil || s.todo.leavesNothing()) {
+		return false // no session would begin
+	}
+	return s.rotate || (s.todo != nil && s.needsCookie())
 }
 
 // openHinted opens the sessions whose flash is pending and would otherwise outlive this page,
@@ -123,9 +165,8 @@ func (q *request) plan(sessions []*Session, aging, cookies bool) ([]*Changes, er
 		}
 	}
 	for i, s := range sessions {
-		if !cookies && (s.todo != nil || s.rotate) && (s.rotate || s.needsCookie()) {
-			s.todo, s.rotate = nil, false
-			s.late("change")
+		if !cookies && s.awaitsCookie() {
+			continue
 		}
 		plans[i] = s.plan(aging)
 		if c, ok := s.src.driver.(checker); ok && plans[i] != nil {

@@ -88,7 +88,7 @@ func (w *responseWriter) ready() error {
 
 func (w *responseWriter) commit(status int) error {
 	w.committed = true
-	if err := w.q.commit(status, true); err != nil {
+	if err := w.q.commit(status); err != nil {
 		w.fail(err)
 		return err
 	}
@@ -103,19 +103,24 @@ func (w *responseWriter) flush() error {
 }
 
 // hijack commits without a status and takes the connection over. What it stores can have no
-// Set-Cookie, since the header is from now on the handler's own.
+// Set-Cookie, since the header is from now on the handler's own. Where the inner writer has the
+// method and yet cannot do it, the header is still to come.
 func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.err != nil {
 		return nil, nil, w.err
 	}
 	if !w.committed {
-		w.committed = true
-		if err := w.q.commit(0, false); err != nil {
+		if err := w.q.storeBare(); err != nil {
 			w.fail(err)
 			return nil, nil, err
 		}
 	}
-	return http.NewResponseController(w.inner).Hijack()
+	conn, buf, err := http.NewResponseController(w.inner).Hijack()
+	if err == nil && !w.committed {
+		w.committed = true
+		w.q.handOver()
+	}
+	return conn, buf, err
 }
 
 const sniffed = 512 // what net/http reads itself to guess a Content-Type
