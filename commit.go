@@ -24,6 +24,9 @@ func (q *request) commit(status int) error {
 		return q.store(aging, true)
 	}
 	q.session.setCommitted()
+	for _, s := range q.usedOthers() {
+		s.setCommitted()
+	}
 	return nil
 }
 

@@ -135,7 +135,7 @@ func (q *request) finish() {
 
 func (q *request) close() {
 	q.session.close()
-	for _, s := range q.sessions()[1:] {
+	for _, s := range q.usedOthers() {
 		s.close()
 	}
 }
@@ -151,6 +151,13 @@ func (q *request) sessions() []*Session {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return append([]*Session{&q.session}, q.others...)
+}
+
+// usedOthers returns the sessions of drivers other than the default. Nothing is allocated.
+func (q *request) usedOthers() []*Session {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.others
 }
 
 // using returns the session of a named driver.
