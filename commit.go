@@ -75,6 +75,19 @@ func (q *request) store(aging, cookies bool) error {
 		defer s.mu.Unlock()
 		s.committed = s.committed || cookies
 	}
+	if err := q.saveAll(sessions, aging, cookies); err != nil {
+		for _, s := range sessions {
+			s.giveUp(err)
+		}
+		return err
+	}
+	if cookies {
+		q.writeHeader(sessions)
+	}
+	return nil
+}
+
+func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
 	plans, err := q.plan(sessions, aging, cookies)
 	if err != nil {
 		return err
@@ -89,10 +102,16 @@ func (q *request) store(aging, cookies bool) error {
 			}
 		}
 	}
-	if cookies {
-		q.writeHeader(sessions)
-	}
 	return nil
+}
+
+// giveUp follows a failed commit. The client is told so and gets no cookie, so that a later Save
+// must not make good what it does not know of.
+func (s *Session) giveUp(err error) {
+	s.sent = nil
+	if s.bad == nil {
+		s.bad = err
+	}
 }
 
 // awaitsCookie reports whether something is unsaved that needs a Set-Cookie line.
