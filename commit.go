@@ -58,9 +58,10 @@ func (q *request) handOver() {
 		s.mu.Lock()
 		s.committed = true
 		if s.awaitsCookie() {
-			s.refused = s.rotate // else a later change might be stored: a login, under its old token
-			s.todo, s.rotate, s.limits = nil, false, nil
-			s.late("change")
+			if s.rotate {
+				q.refused.Store(true)
+			}
+			s.refuse("change")
 		}
 		s.mu.Unlock()
 	}
@@ -468,15 +469,26 @@ func (q *request) saveLate() {
 }
 
 func (s *Session) storeLate() {
+	if s.q.refused.Load() && (s.sent != nil || s.todo != nil) {
+		s.refuse("change")
+	}
 	if s.sent == nil && s.todo == nil && !s.isDoomed() {
 		return
 	}
-	if err := s.resend(); err != nil {
-		return
+	err := s.resend()
+	if err == nil {
+		err = s.store(s.plan(false))
 	}
-	if err := s.store(s.plan(false)); err != nil && !isGone(err) {
+	if err != nil && !isGone(err) {
 		s.q.m.log.lost(s.src, err)
 	}
+}
+
+// refuse drops what is unsaved: storing it would need a cookie, or a new token that came too
+// late, without which it could be a login under the old one.
+func (s *Session) refuse(op string) {
+	s.todo, s.sent, s.rotate, s.limits = nil, nil, false, nil
+	s.late(op)
 }
 
 // writeHeader adds what the sessions' state asks of the header.

@@ -32,6 +32,7 @@ type request struct {
 	original *http.Request
 	entered  time.Time
 	touched  atomic.Bool // some session was opened, changed or destroyed
+	refused  atomic.Bool // a Regenerate came too late: nothing of the request is stored any more
 	writer   responseWriter
 	session  Session
 

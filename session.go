@@ -100,7 +100,6 @@ type Session struct {
 	lasting   bool  // it is a remembered session
 	flashes   bool  // flash is pending in what is stored
 	committed bool  // the header has gone
-	refused   bool  // a Regenerate came too late: nothing of this request is stored any more
 	tooLate   bool  // a change came that could not be stored any more
 	closed    bool  // the handler has returned
 }
@@ -367,15 +366,16 @@ func (s *Session) Regenerate() {
 	s.regenerate()
 }
 
-func (s *Session) regenerate() {
+// regenerate reports whether the session will get a new token.
+func (s *Session) regenerate() bool {
 	s.open()
 	if s.committed || s.closed {
-		s.refused = true
-		s.todo = nil
-		s.late("regenerate")
-		return
+		s.q.refused.Store(true)
+		s.refuse("regenerate")
+		return false
 	}
 	s.rotate = true
+	return true
 }
 
 // Remember is Regenerate with other limits: the session ends d from now and idles after d, at
@@ -392,8 +392,7 @@ func (s *Session) Remember(d time.Duration) {
 	if d > 0 {
 		limits = Limits{Lifetime: d, Idle: d, Remembered: true}
 	}
-	s.regenerate()
-	if !s.refused {
+	if s.regenerate() {
 		s.limits = &limits
 	}
 }
@@ -467,7 +466,7 @@ func (s *Session) Save() error {
 		return s.anonymous
 	case s.bad != nil:
 		return s.bad
-	case s.closed || s.tooLate:
+	case s.closed || s.tooLate || s.q.refused.Load():
 		return ErrLateChange
 	}
 	return s.saveNow()
@@ -577,7 +576,7 @@ func (s *Session) edit() (into [2]*Changes) {
 		s.view, s.shared = s.view.clone(), false
 	}
 	into[0] = s.view
-	if s.committed && (s.refused || s.needsCookie()) {
+	if s.committed && (s.q.refused.Load() || s.needsCookie()) {
 		if s.todo == s.view {
 			s.todo = nil
 		}
