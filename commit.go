@@ -410,9 +410,6 @@ func (s *Session) dropped(err error) {
 
 // saveNow is Save without the questions whether it may.
 func (s *Session) saveNow() error {
-	if s.dead && !s.rotate {
-		return ErrEnded
-	}
 	if err := s.resend(); err != nil {
 		return err
 	}

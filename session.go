@@ -466,6 +466,8 @@ func (s *Session) Save() error {
 		return s.anonymous
 	case s.bad != nil:
 		return s.bad
+	case s.dead && !s.rotate:
+		return ErrEnded
 	case s.closed || s.tooLate || s.q.refused.Load():
 		return ErrLateChange
 	}
