@@ -660,10 +660,10 @@ func varies(lines []string) bool {
 func keepPrivate(control []string) string {
 	var kept []string
 	private := false
-	for part := range strings.SplitSeq(strings.Join(control, ","), ",") {
+	for _, part := range splitUnquoted(strings.Join(control, ",")) {
 		part = strings.TrimSpace(part)
 		name, _, fields := strings.Cut(strings.ToLower(part), "=")
-		switch {
+		switch name = strings.TrimSpace(name); {
 		case name == "" || name == "public" || name == "s-maxage":
 			continue
 		case name == "private" && fields:
@@ -677,4 +677,22 @@ func keepPrivate(control []string) string {
 		kept = append([]string{"private"}, kept...)
 	}
 	return strings.Join(kept, ", ")
+}
+
+// splitUnquoted splits a list at its commas, but for those within a quoted string.
+func splitUnquoted(list string) []string {
+	var parts []string
+	quoted, start := false, 0
+	for i := 0; i < len(list); i++ {
+		switch {
+		case list[i] == '"':
+			quoted = !quoted
+		case list[i] == '\\' && quoted:
+			i++ // what it escapes
+		case list[i] == ',' && !quoted:
+			parts = append(parts, list[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, list[start:])
 }
