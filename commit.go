@@ -363,7 +363,7 @@ func (s *Session) settled(tok Token, ch *Changes) {
 		s.lifeEnds = ch.now + ch.limits.Lifetime.Milliseconds()
 		s.lasting = ch.limits.Remembered
 	}
-	s.saved = ch
+	s.saved, s.dead = ch, false
 	if s.tok == nil || *s.tok != tok {
 		s.tok = &Token{scope: tok.scope, value: tok.value}
 	}
