@@ -350,6 +350,8 @@ func (s *Session) send(ch *Changes) error {
 	err = s.q.m.heard(s.src, s.sorted("save", err))
 	if errors.Is(err, ErrUnavailable) {
 		ch.again, s.sent = true, ch
+	} else {
+		s.bad = err // what the changes ask for cannot be stored: after a Save too, the request fails
 	}
 	if !s.refreshes(ch) {
 		s.note(err)
