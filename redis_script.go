@@ -25,18 +25,25 @@ type RedisScript struct {
 	Again int
 }
 
-// scriptState begins every script that asks in which state the session is. It returns nothing
-// where the session is gone, {'ended', when} where it ended, and goes on where it lives.
+// scriptState begins every script that asks in which state the session is. It returns {'gone'}
+// where there is none, {'ended', when} where it ended, and goes on where it lives.
+//
+// A server that has become a replica may lack a session that its master has. So {'gone'} is
+// said after a write, of nothing, that a replica refuses: the answer is READONLY there.
 const scriptState = `
 local key, now = KEYS[1], tonumber(ARGV[1])
+local function gone()
+  redis.call('HDEL', key, '')
+  return {'gone'}
+end
 local m = redis.call('HMGET', key, '@created', '@used', '@lifetime', '@idle', '@saves', '@ended', '@by')
 if m[6] then
   if m[7] and m[7] == ARGV[2] then return {'ok'} end
   return {'ended', m[6]}
 end
-if not (m[1] and m[2] and m[3] and m[4]) then return {'gone'} end
+if not (m[1] and m[2] and m[3] and m[4]) then return gone() end
 local used, dies = tonumber(m[2]), tonumber(m[1]) + tonumber(m[3])
-if now >= math.min(dies, used + tonumber(m[4])) then return {'gone'} end
+if now >= math.min(dies, used + tonumber(m[4])) then return gone() end
 local saves = m[5] or ''
 local function touch()
   if now > used then used = now end
@@ -47,7 +54,7 @@ end
 
 // loadScript: ARGV now. Returns the whole hash, and notes the use.
 var loadScript = RedisScript{
-	SHA: "8c5f0b9769377e748734d8216314e4644fe0f795",
+	SHA: "103367ed13b81307d7c03c07ff1026f329aca273",
 	Source: scriptState + `
 touch()
 return redis.call('HGETALL', key)
@@ -58,7 +65,7 @@ return redis.call('HGETALL', key)
 // knew of, clear data, clear flash, then four for each operation: its letter, its key, and two
 // that depend on the letter. Changes.repeats says why a try may come too late.
 var applyScript = RedisScript{
-	SHA:   "d6cbbd338cc9ffa2da36ed11726c829325263ecf",
+	SHA:   "fb6114c51615ce8f9f2ff8c2f3b5155f493ec39e",
 	Again: 3,
 	Source: scriptState + `
 local number, sure = ARGV[2], ARGV[3] == '0' or #saves < 64
@@ -138,7 +145,7 @@ return {'ok'}
 // retireScript: ARGV now, number, the saves of the state that was copied, the time that a
 // tombstone stands. Returns what the session has become where it is another state by now.
 var retireScript = RedisScript{
-	SHA: "cb134ff1616ea863f99d11545de2bd8864e72659",
+	SHA: "0fd082094939e216fd4cbb60af406f5011c68a76",
 	Source: scriptState + `
 if saves ~= ARGV[3] then return redis.call('HGETALL', key) end
 redis.call('DEL', key)
@@ -150,11 +157,11 @@ return {'ok'}
 
 // destroyScript: ARGV now, the time that a tombstone stands. Of what is not there it keeps nothing.
 var destroyScript = RedisScript{
-	SHA: "5517650e089eb0958b2975302e8c423a993af199",
+	SHA: "34864a894f339439fa99115700958178b21b10e6",
 	Source: `
 local key = KEYS[1]
-if redis.call('EXISTS', key) == 0 or redis.call('HEXISTS', key, '@ended') == 1 then return {'ok'} end
-redis.call('DEL', key)
+local ended = redis.call('HEXISTS', key, '@ended') == 1
+if ended or redis.call('DEL', key) == 0 then return {'ok'} end
 redis.call('HSET', key, '@ended', ARGV[1])
 redis.call('PEXPIRE', key, ARGV[2])
 return {'ok'}
