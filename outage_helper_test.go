@@ -77,6 +77,9 @@ var outageRoutes = routes{
 	"/big": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
 		s.Set("big", strings.Repeat("x", 1<<20))
 	},
+	"/delete": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
+		s.Delete(r.FormValue("key"))
+	},
 	"/flash": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
 		s.Flash("message", "Saved")
 		w.WriteHeader(http.StatusSeeOther)

@@ -33,3 +33,19 @@ func TestReplicaThatLacksASessionDoesNotSayThatThereIsNone(t *testing.T) {
 	o.command("REPLICAOF", "NO", "ONE")
 	assert.Empty(t, o.browser.get("/user").body)
 }
+
+// Memory that is full is no reason to sign people out, nor to keep them from signing out.
+func TestFullMemoryRefusesWritesAndStillReads(t *testing.T) {
+	t.Parallel()
+	o := newOutageTest(t, redistest.Start(t), nil)
+	o.command("CONFIG", "SET", "maxmemory", 1)
+	o.assertWritesDown()
+	assert.Equal(t, "ann", o.browser.get("/user").body)
+	assert.Equal(t, http.StatusOK, o.browser.do(http.MethodPost, "/delete?key=k").StatusCode)
+
+	o.command("CONFIG", "SET", "maxmemory", 0)
+	o.assertServes()
+	o.command("CONFIG", "SET", "maxmemory", 1)
+	assert.Equal(t, http.StatusOK, o.browser.do(http.MethodPost, "/logout").StatusCode)
+	assert.Empty(t, o.browser.get("/user").body)
+}

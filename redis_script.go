@@ -45,16 +45,18 @@ if not (m[1] and m[2] and m[3] and m[4]) then return gone() end
 local used, dies = tonumber(m[2]), tonumber(m[1]) + tonumber(m[3])
 if now >= math.min(dies, used + tonumber(m[4])) then return gone() end
 local saves = m[5] or ''
+-- touch notes the use. A server whose memory is full refuses HSET as a script's first write and
+-- grants it after PEXPIRE, so that sessions can still be opened, and be emptied and ended.
 local function touch()
   if now > used then used = now end
-  redis.call('HSET', key, '@used', string.format('%.0f', used))
   redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, math.min(dies, used + tonumber(m[4])) - now)))
+  redis.call('HSET', key, '@used', string.format('%.0f', used))
 end
 `
 
 // loadScript: ARGV now. Returns the whole hash, and notes the use.
 var loadScript = RedisScript{
-	SHA: "103367ed13b81307d7c03c07ff1026f329aca273",
+	SHA: "368cec7b8368cd3cd1d54f3e11c635bc713fd15c",
 	Source: scriptState + `
 touch()
 return redis.call('HGETALL', key)
@@ -65,7 +67,7 @@ return redis.call('HGETALL', key)
 // knew of, clear data, clear flash, then four for each operation: its letter, its key, and two
 // that depend on the letter. Changes.repeats says why a try may come too late.
 var applyScript = RedisScript{
-	SHA:   "fb6114c51615ce8f9f2ff8c2f3b5155f493ec39e",
+	SHA:   "c392fd2b5f5bd6781adbaac55e2df126c9a67bd7",
 	Again: 3,
 	Source: scriptState + `
 local number, sure = ARGV[2], ARGV[3] == '0' or #saves < 64
@@ -145,7 +147,7 @@ return {'ok'}
 // retireScript: ARGV now, number, the saves of the state that was copied, the time that a
 // tombstone stands. Returns what the session has become where it is another state by now.
 var retireScript = RedisScript{
-	SHA: "0fd082094939e216fd4cbb60af406f5011c68a76",
+	SHA: "d08c825a72569c4ee72598db2b4c4ba84543a51a",
 	Source: scriptState + `
 if saves ~= ARGV[3] then return redis.call('HGETALL', key) end
 redis.call('DEL', key)
