@@ -172,7 +172,8 @@ func (c *redigoClient) Eval(ctx context.Context, script RedisScript, key string,
 
 // try does something on a pooled connection, and once more on a fresh one where the pooled one
 // broke before the reply. After a restart of the server every idle connection is broken, so
-// the second try does not take another of them.
+// the second try does not take another of them. A connection to a replica counts as broken:
+// after a failover a fresh one may lead to the master.
 func (c *redigoClient) try(ctx context.Context, do func(redis.Conn) (any, error)) (any, error) {
 	pool, err := c.pool()
 	if err != nil {
@@ -183,6 +184,9 @@ func (c *redigoClient) try(ctx context.Context, do func(redis.Conn) (any, error)
 		return nil, plainError(err)
 	}
 	reply, err := do(conn)
+	if fromReplica(err) {
+		abandon(conn)
+	}
 	broken := conn.Err() != nil
 	conn.Close()
 	if err == nil || !broken || ctx.Err() != nil {
@@ -219,6 +223,25 @@ func dialAgain(ctx context.Context, pool *redis.Pool) (redis.Conn, error) {
 		return pool.Dial()
 	}
 	return pool.GetContext(ctx)
+}
+
+// fromReplica reports whether an error is the word of a server that follows another one. Before
+// redis 7 it stands inside of what is said about the script.
+func fromReplica(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	word := RedisError(reply).word()
+	return word == "READONLY" || word == "MASTERDOWN" || strings.Contains(string(reply), "-READONLY ")
+}
+
+// abandon breaks a connection, so that its pool does not keep it: redigo closes one that is
+// given a context which has ended, and sends nothing.
+func abandon(conn redis.Conn) {
+	ended, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
+	defer cancel()
+	redis.DoContext(conn, ended, "PING")
 }
 
 // plainError makes a RedisError of what redigo returns as an error reply.
