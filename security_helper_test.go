@@ -1,8 +1,10 @@
 package session_test
 
 import (
+	"net/http"
 	"testing"
 
+	"example.com/session"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
 )
@@ -13,4 +15,9 @@ func storedKeys(t *testing.T, conn redis.Conn, prefix string) []string {
 	keys, err := redis.Strings(conn.Do("KEYS", prefix+"*"))
 	require.NoError(t, err)
 	return keys
+}
+
+// httpHandler serves every request by what it does with its session, and writes nothing.
+func httpHandler(do func(s *session.Session)) http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { do(session.FromRequest(r)) })
 }
