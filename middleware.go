@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,8 @@ type request struct {
 	mu        sync.Mutex
 	others    []*Session // of other drivers
 	committed bool
+	inner     *request // the last one of another manager inside this one
+	older     *request // the one before this one inside outer, guarded by outer.mu
 }
 
 // Value returns the request itself under requestKey.
@@ -93,6 +96,7 @@ func (q *request) serve(next http.Handler, r *http.Request) {
 			q.writer.fail(err)
 			return
 		}
+		q.outer.enclose(q)
 	}
 	returned := false
 	defer q.panicked(&returned)
@@ -185,18 +189,42 @@ func (q *request) using(name string) (*Session, error) {
 	return s, nil
 }
 
-// conflict reports that a manager further out has a session of the same cookie: each would
-// overwrite the other's.
+// enclose notes that another manager's middleware runs inside this one's.
+func (q *request) enclose(inner *request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	inner.older, q.inner = q.inner, inner
+}
+
+// conflict reports that a manager further out or further in has a session of the same cookie:
+// each would overwrite the other's.
 func (q *request) conflict(src *source) error {
-	for outer := q.outer; outer != nil; outer = outer.outer {
-		for _, s := range outer.sessions() {
-			if s.src.cookie == src.cookie {
-				return &configError{fmt.Errorf("two managers use the cookie %q in one request: "+
-					"give one of them another CookieAttributes.Prefix", src.cookie)}
-			}
+	taken := q.takenInside(src.cookie)
+	for outer := q.outer; outer != nil && !taken; outer = outer.outer {
+		taken = outer.has(src.cookie)
+	}
+	if !taken {
+		return nil
+	}
+	return &configError{fmt.Errorf("two managers use the cookie %q in one request: "+
+		"give one of them another CookieAttributes.Prefix", src.cookie)}
+}
+
+func (q *request) takenInside(cookie string) bool {
+	q.mu.Lock()
+	inner := q.inner
+	q.mu.Unlock()
+	for ; inner != nil; inner = inner.older {
+		if inner.has(cookie) || inner.takenInside(cookie) {
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// has reports whether a cookie is that of a session of this request.
+func (q *request) has(cookie string) bool {
+	return slices.ContainsFunc(q.sessions(), func(s *Session) bool { return s.src.cookie == cookie })
 }
 
 // presented returns the tokens that came with the request.
