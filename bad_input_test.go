@@ -416,7 +416,7 @@ func TestTwoManagersOfOneCookieNameAreToldApartByAnError(t *testing.T) {
 			assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
 			assert.False(t, called, "the handler would work on two sessions of which one is lost")
 			assert.Empty(t, p.Header["Set-Cookie"])
-			assert.ErrorContains(t, failed.last(), `two managers use the cookie "s_`+name+`"`)
+			assert.ErrorContains(t, failed.last(), `session: two managers use the cookie "s_`+name+`"`)
 			assert.ErrorContains(t, failed.last(), "CookieAttributes.Prefix")
 		})
 	}

@@ -97,13 +97,16 @@ func (e *valueError) Error() string {
 	return fmt.Sprintf("session: %s %.64q: %s", e.op, e.key, e.reason)
 }
 
-// A configError is the store's word that the configuration is wrong, which waiting does not cure.
+// A configError says that the configuration is wrong, which waiting does not cure.
 type configError struct{ err error }
 
-func (e *configError) Error() string {
-	return "session: the store refuses this configuration: " + e.err.Error()
-}
+func (e *configError) Error() string { return "session: " + e.err.Error() }
 func (e *configError) Unwrap() error { return e.err }
+
+// refusedConfig is the configError of what a store said.
+func refusedConfig(err error) error {
+	return &configError{fmt.Errorf("the store refuses this configuration: %w", err)}
+}
 
 // unavailable wraps what a driver said so that it is an ErrUnavailable.
 func unavailable(op string, err error) error {

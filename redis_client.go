@@ -126,7 +126,7 @@ func dialRedis(ctx context.Context, cfg RedisConfig) (redis.Conn, error) {
 	conn, err := redis.DialContext(ctx, network, address, options...)
 	var reply redis.Error
 	if errors.As(err, &reply) && !RedisError(reply).cannotServeNow() {
-		return nil, &configError{err}
+		return nil, refusedConfig(err)
 	}
 	return conn, err
 }

@@ -201,7 +201,7 @@ func (d *RedisDriver) eval(ctx context.Context, s RedisScript, tok Token, args .
 func redisError(err error) error {
 	var reply RedisError
 	if errors.As(err, &reply) && reply.refusesConfig() {
-		return &configError{err}
+		return refusedConfig(err)
 	}
 	return err
 }
