@@ -532,3 +532,44 @@ func TestExpiredCookieIsLeftAloneUntilSomethingIsStored(t *testing.T) {
 		v.visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("k")) })
 	})
 }
+
+// The handler counts what was an integer when it looked, and is text when it is to be stored.
+func TestIncrementOfWhatHasBecomeTextFailsTheRequest(t *testing.T) {
+	for _, name := range []string{"memory", "redis"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := driverConfig(t, name)
+			failed := recordFailures(&cfg)
+			v := newVisitor(t, newManager(t, cfg))
+			v.visit(func(s *session.Session) { s.Set("n", 1) })
+			cookie := v.cookieHeader()
+			p := v.visit(func(s *session.Session) {
+				assert.Equal(t, 2, s.Increment("n", 1))
+				s.Set("other", 1)
+				v.stranger().visit(func(s *session.Session) { s.Set("n", "text") }, "Cookie", cookie)
+			})
+			assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
+			assert.ErrorContains(t, failed.last(), `increment "n": it holds a string`)
+			v.visit(func(s *session.Session) {
+				assert.Equal(t, map[string]any{"n": "text"}, s.All(), "nothing of the failed request is stored")
+			})
+		})
+	}
+}
+
+func TestIncrementPastTheRangeMeanwhileFailsTheRequest(t *testing.T) {
+	for _, name := range []string{"memory", "redis"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := driverConfig(t, name)
+			failed := recordFailures(&cfg)
+			v := newVisitor(t, newManager(t, cfg))
+			v.visit(func(s *session.Session) { s.Set("n", 1) })
+			cookie := v.cookieHeader()
+			v.visit(func(s *session.Session) {
+				assert.Equal(t, 3, s.Increment("n", 2))
+				v.stranger().visit(func(s *session.Session) { s.Set("n", math.MaxInt-1) }, "Cookie", cookie)
+			})
+			assert.ErrorContains(t, failed.last(), "past the range of int64")
+			v.visit(func(s *session.Session) { assert.Equal(t, math.MaxInt-1, s.Get("n")) })
+		})
+	}
+}
