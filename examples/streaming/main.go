@@ -1,0 +1,69 @@
+// Streaming counts the seconds of a visit in server-sent events, and stores each as it goes:
+//
+//	go run ./examples/streaming
+//
+// prints the address. Sign in, stream, and sign out from another terminal:
+//
+//	curl -c jar -X POST http://127.0.0.1:8080/in
+//	curl -b jar -N http://127.0.0.1:8080/events
+//	curl -b jar -X POST http://127.0.0.1:8080/out
+//
+// The stream prints "data: 1", "data: 2" and so on, and ends with "event: end" on its own.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"example.com/session"
+)
+
+func main() {
+	address := flag.String("address", "127.0.0.1:8080", "where to listen")
+	every := flag.Duration("every", time.Second, "the time between two events")
+	flag.Parse()
+	manager, err := session.NewManager(session.Config{Default: "memory"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
+		session.FromRequest(r).Regenerate()
+		session.FromRequest(r).Set("user", "ann")
+	})
+	mux.HandleFunc("POST /out", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Destroy() })
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) { stream(w, r, *every) })
+
+	log.Printf("serving http://%s (Ctrl-C ends it)", *address)
+	server := http.Server{Addr: *address, Handler: manager.Middleware(mux), ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
+
+func stream(w http.ResponseWriter, r *http.Request, every time.Duration) {
+	s := session.FromRequest(r)
+	if !s.Has("user") {
+		http.Error(w, "sign in first", http.StatusUnauthorized)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for range 3600 { // then a browser's EventSource comes again
+		seconds := s.Increment("seconds", 1)
+		if err := s.Save(); errors.Is(err, session.ErrNoSession) { // signed out, or expired
+			fmt.Fprint(w, "event: end\ndata: the session has ended\n\n")
+			return
+		} else if err != nil {
+			log.Print(err) // a store that is down for a while: the next Save makes up for it
+		}
+		fmt.Fprintf(w, "data: %d\n\n", seconds)
+		http.NewResponseController(w).Flush()
+		select {
+		case <-time.After(every):
+		case <-r.Context().Done():
+			return // the client has gone
+		}
+	}
+}
