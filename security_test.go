@@ -330,16 +330,6 @@ func TestNoActivityExtendsTheLifetime(t *testing.T) {
 	}, func(cfg *session.Config) { cfg.Lifetime, cfg.IdleTimeout = time.Hour, 30*time.Minute })
 }
 
-func TestRegenerateStartsBothLimitsAnew(t *testing.T) {
-	everywhere(t, func(t *testing.T, s *site) {
-		cookie := s.signIn()
-		s.clock.step(50 * time.Minute)
-		cookie = s.token(s.ask(cookie, func(own *session.Session) { own.Regenerate() }))
-		s.clock.step(50 * time.Minute)
-		assert.Equal(t, "ann", s.user(cookie))
-	}, func(cfg *session.Config) { cfg.Lifetime, cfg.IdleTimeout = time.Hour, time.Hour })
-}
-
 func TestASlowRequestDoesNotReviveASessionThatEnded(t *testing.T) {
 	onServers(t, func(t *testing.T, s *site) {
 		cookie := s.signIn()
