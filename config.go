@@ -335,7 +335,7 @@ func (c RedisConfig) writeTimeout() time.Duration { return cmp.Or(c.Options.Writ
 // printed without secrets.
 type RedisOptions struct {
 	DB       int    // the database to SELECT; zero means 0, negative is refused, a cluster has 0 only
-	Username string // for AUTH with an ACL user; empty means the user "default"
+	Username string // for AUTH with an ACL user, beside Password; empty means the user "default"
 
 	// TLS, where it is not nil, encrypts the connection. An empty ServerName means Host. Do
 	// not set InsecureSkipVerify: it lets anyone on the way read the password and every
@@ -538,6 +538,10 @@ func (c RedisConfig) validate() error {
 	}
 	if c.Options.DB < 0 {
 		faults = append(faults, configFault("Redis.Options.DB", "%d is negative", c.Options.DB))
+	}
+	if resolved, err := c.withURL(); err == nil && resolved.Options.Username != "" && resolved.Password == "" {
+		faults = append(faults, configFault("Redis.Options.Username",
+			"set without a password: redis would take this application for its user \"default\""))
 	}
 	unprintable := func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }
 	if strings.ContainsFunc(c.Options.ClientName, unprintable) {

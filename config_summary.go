@@ -90,6 +90,7 @@ func (o RedisOptions) summary() []slog.Attr {
 		slog.Duration("WriteTimeout", o.WriteTimeout),
 		slog.String("ClientName", o.ClientName),
 		slog.Bool("Pool", o.Pool != nil),
+		slog.Bool("Client", o.Client != nil),
 	}
 }
 

@@ -32,6 +32,7 @@ type Proxy struct {
 	target string
 	fault  func(command []string) Fault
 	conns  map[net.Conn]struct{}
+	dialed int
 }
 
 // NewProxy starts a proxy in front of addr; it ends with tb.
@@ -70,6 +71,13 @@ func (p *Proxy) Set(fault func(command []string) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = fault
+}
+
+// Dialed is how many connections were made to the proxy.
+func (p *Proxy) Dialed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dialed
 }
 
 // Cut closes all open connections.
@@ -122,6 +130,7 @@ func (p *Proxy) serve(client net.Conn) {
 	defer p.drop(client)
 	p.mu.Lock()
 	target := p.target
+	p.dialed++
 	p.mu.Unlock()
 	server, err := net.DialTimeout("tcp", target, time.Second)
 	if err != nil {

@@ -1,14 +1,8 @@
 package redistest_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -175,45 +169,15 @@ func TestPasswordIsDemandedAndKnownToConn(t *testing.T) {
 
 func TestTLSServesOnTheServersPort(t *testing.T) {
 	t.Parallel()
-	cert, key, roots := certificate(t)
-	s := redistest.Start(t, "--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no",
-		"--tls-cert-file", cert, "--tls-key-file", key)
+	cert := redistest.NewCertificate(t, "127.0.0.1")
+	s := redistest.Start(t, cert.Args()...)
 	c, err := redis.Dial("tcp", s.Addr(), redis.DialUseTLS(true),
-		redis.DialTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+		redis.DialTLSConfig(&tls.Config{RootCAs: cert.Roots, MinVersion: tls.VersionTLS12}))
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.Do("PING")
 	assert.NoError(t, err)
 	assert.Empty(t, s.Keys(t))
-}
-
-// certificate writes a self-signed certificate for 127.0.0.1 and its key into files.
-func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	roots = x509.NewCertPool()
-	roots.AddCert(cert)
-
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		block := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-		require.NoError(t, os.WriteFile(path, block, 0o600))
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), roots
 }
 
 func TestAConfigurationFileMakesASentinel(t *testing.T) {
