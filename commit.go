@@ -309,16 +309,17 @@ func (s *Session) destroy(tok Token) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.destroys.Add(1)
+	op := operation{writing, s.q.m.clock()}
 	var err error
 	if d, ok := s.src.driver.(clockedDestroyer); ok {
-		err = d.destroyAt(ctx, tok, s.q.m.clock())
+		err = d.destroyAt(ctx, tok, op.began)
 	} else {
 		err = s.src.driver.Destroy(ctx, tok)
 	}
 	if err == nil || isGone(err) {
-		return s.q.m.heard(s.src, nil)
+		return s.q.m.heard(s.src, op, nil)
 	}
-	return s.q.m.heard(s.src, s.sorted("destroy", err))
+	return s.q.m.heard(s.src, op, s.sorted("destroy", err))
 }
 
 // resend sends the save again that had no answer. Its number keeps it from counting twice.
@@ -335,19 +336,20 @@ func (s *Session) send(ch *Changes) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.saves.Add(1)
+	op := operation{writing, ch.Now()}
 	tok, err := s.src.driver.Save(ctx, s.base, ch)
 	if err == nil {
 		s.sent = nil
-		s.q.m.heard(s.src, nil)
+		s.q.m.heard(s.src, op, nil)
 		s.settled(tok, ch)
 		return nil
 	}
 	if isGone(err) {
 		s.sent = nil
-		s.q.m.heard(s.src, nil)
+		s.q.m.heard(s.src, op, nil)
 		return s.gone(err, ch)
 	}
-	err = s.q.m.heard(s.src, s.sorted("save", err))
+	err = s.q.m.heard(s.src, op, s.sorted("save", err))
 	if errors.Is(err, ErrUnavailable) {
 		ch.again, s.sent = true, ch
 	} else {
@@ -440,18 +442,19 @@ func (s *Session) use() error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
-	rec, err := s.src.driver.Load(ctx, *s.tok, s.q.m.clock())
+	op := operation{reading, s.q.m.clock()}
+	rec, err := s.src.driver.Load(ctx, *s.tok, op.began)
 	switch {
 	case err == nil:
 		s.base = rec
-		return s.q.m.heard(s.src, nil)
+		return s.q.m.heard(s.src, op, nil)
 	case isGone(err):
 		s.base, s.tok, s.dead = nil, nil, true
 		s.note(err)
-		s.q.m.heard(s.src, nil)
+		s.q.m.heard(s.src, op, nil)
 		return err
 	}
-	err = s.q.m.heard(s.src, s.sorted("load", err))
+	err = s.q.m.heard(s.src, op, s.sorted("load", err))
 	s.note(err)
 	return err
 }

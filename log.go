@@ -30,10 +30,60 @@ type occasion struct {
 	passed int
 }
 
-// An outage is the time in which a store does not answer.
+// An operation is one that a store was asked for.
+type operation struct {
+	kind  uint32 // reading or writing
+	began time.Time
+}
+
+const (
+	reading = 1 << iota
+	writing
+)
+
+// An outage is the time in which a store does not serve. It lasts until each kind of operation
+// that failed is served again: a store whose memory is full refuses to write and reads all the
+// while, and each of its answers would begin or end an outage of its own.
 type outage struct {
-	since  atomic.Int64 // nanoseconds since 1970; 0: it answers
-	failed atomic.Uint64
+	failing atomic.Uint32 // kinds of operation; 0: the store serves
+
+	mu           sync.Mutex
+	since, ended time.Time
+	failed       int
+}
+
+// fails notes that an operation failed and reports whether an outage begins with it. One that
+// began before the last outage ended belongs to that: it has waited for its time-out.
+func (o *outage) fails(op operation, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	begins := o.failing.Load() == 0
+	if begins {
+		if op.began.Before(o.ended) {
+			return false
+		}
+		o.since, o.failed = now, 0
+	}
+	o.failed++
+	o.failing.Or(op.kind)
+	return begins
+}
+
+// serves notes that an operation was served and reports whether the outage ends with it: how
+// long it was and how many operations failed. One that began earlier says nothing about it.
+func (o *outage) serves(op operation, now time.Time) (ends bool, lasted time.Duration, failed int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	failing := o.failing.Load()
+	if failing&op.kind == 0 || op.began.Before(o.since) {
+		return false, 0, 0
+	}
+	o.failing.Store(failing &^ op.kind)
+	if failing != op.kind {
+		return false, 0, 0
+	}
+	o.ended = now
+	return true, now.Sub(o.since), o.failed
 }
 
 func newEventLog(logger *slog.Logger, now func() time.Time) *eventLog {
@@ -113,23 +163,19 @@ func (l *eventLog) plainHTTP(r *http.Request) {
 }
 
 // unavailable logs when an outage begins.
-func (l *eventLog) unavailable(src *source, err error) {
-	src.outage.failed.Add(1)
-	if src.outage.since.CompareAndSwap(0, l.now().UnixNano()) {
+func (l *eventLog) unavailable(src *source, op operation, err error) {
+	if src.outage.fails(op, l.now()) {
 		l.logger.LogAttrs(context.Background(), slog.LevelError, "session: the store is unavailable",
 			driverAttr(src), slog.Any("error", err))
 	}
 }
 
-// recovered logs when an outage ends.
-func (l *eventLog) recovered(src *source) {
-	since := src.outage.since.Swap(0)
-	if since == 0 {
-		return // somebody else was first
+// served logs when an outage ends.
+func (l *eventLog) served(src *source, op operation) {
+	if ends, lasted, failed := src.outage.serves(op, l.now()); ends {
+		l.logger.LogAttrs(context.Background(), slog.LevelInfo, "session: the store is available again",
+			driverAttr(src), slog.Duration("after", lasted), slog.Int("failed_operations", failed))
 	}
-	l.logger.LogAttrs(context.Background(), slog.LevelInfo, "session: the store is available again",
-		driverAttr(src), slog.Duration("after", l.now().Sub(time.Unix(0, since))),
-		slog.Uint64("failed_operations", src.outage.failed.Swap(0)))
 }
 
 func driverAttr(src *source) slog.Attr { return slog.String("driver", src.name) }

@@ -179,17 +179,18 @@ func (m *Manager) Close() error {
 	return m.redis.Close()
 }
 
-// heard takes what a store answered: it logs when an outage begins and ends, once each.
-func (m *Manager) heard(src *source, err error) error {
+// heard takes what a store answered to an operation: it logs when an outage begins and ends,
+// once each.
+func (m *Manager) heard(src *source, op operation, err error) error {
 	if err == nil {
-		if src.outage.since.Load() != 0 {
-			m.log.recovered(src)
+		if src.outage.failing.Load() != 0 {
+			m.log.served(src, op)
 		}
 		return nil
 	}
 	if errors.Is(err, ErrUnavailable) {
 		m.stats.unavailable.Add(1)
-		m.log.unavailable(src, err)
+		m.log.unavailable(src, op, err)
 	}
 	return err
 }

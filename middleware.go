@@ -343,18 +343,19 @@ func (s *Session) tryToken(tok Token) (bool, error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
+	op := operation{reading, s.loaded}
 	rec, err := s.src.driver.Load(ctx, tok, s.loaded)
 	switch {
 	case err == nil:
 		s.adopt(rec)
-		s.q.m.heard(s.src, nil)
+		s.q.m.heard(s.src, op, nil)
 		return true, nil
 	case isGone(err):
-		s.q.m.heard(s.src, nil)
+		s.q.m.heard(s.src, op, nil)
 		s.missing(err)
 		return false, nil
 	}
-	return false, s.q.m.heard(s.src, s.sorted("load", err))
+	return false, s.q.m.heard(s.src, op, s.sorted("load", err))
 }
 
 func (s *Session) adopt(rec *Record) {

@@ -50,6 +50,7 @@ func TestFullMemoryRefusesWritesAndStillReads(t *testing.T) {
 
 	o.command("CONFIG", "SET", "maxmemory", 0)
 	o.assertServes()
+	o.assertOneOutage()
 	o.command("CONFIG", "SET", "maxmemory", 1)
 	assert.Equal(t, http.StatusOK, o.browser.do(http.MethodPost, "/logout").StatusCode)
 	assert.Empty(t, o.browser.get("/user").body)
