@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -307,8 +308,10 @@ func ParseRecord(tok Token, data []byte) (*Record, error) {
 	return r, nil
 }
 
-// maxMilli bounds times and durations so that no sum of two overflows.
-const maxMilli = int64(1) << 52
+const (
+	maxMilli = int64(1) << 52                          // bounds times, so that no sum with a duration overflows
+	maxSpan  = int64(math.MaxInt64 / time.Millisecond) // bounds durations to what a time.Duration holds
+)
 
 func (h *header) parse(data []byte) error {
 	if data[1]&^flagRemembered != 0 {
@@ -317,8 +320,11 @@ func (h *header) parse(data []byte) error {
 	h.remembered = data[1] == flagRemembered
 	copy(h.id[:], data[2:])
 	for i, field := range [...]*int64{&h.created, &h.used, &h.lifetime, &h.idle} {
-		v := binary.BigEndian.Uint64(data[2+idBytes+8*i:])
-		if v > uint64(maxMilli) {
+		v, most := binary.BigEndian.Uint64(data[2+idBytes+8*i:]), maxMilli
+		if i >= 2 {
+			most = maxSpan
+		}
+		if v > uint64(most) {
 			return errMalformed
 		}
 		*field = int64(v)
