@@ -117,6 +117,9 @@ func (s *Session) lookupFlash(key string) (string, bool) {
 	if s.view != nil && s.view.clearFlash {
 		return "", false
 	}
+	if !s.rec.hasFlash() {
+		return "", false
+	}
 	e, ok := s.rec.flashEntries().find(key)
 	if !ok || !s.isLive(e) {
 		return "", false
@@ -192,8 +195,7 @@ func isPage(r *http.Request) bool {
 // pending reports whether the session holds flash after the changes, dead by its clock or not.
 func pending(rec *Record, ch *Changes) bool {
 	if ch == nil {
-		c := rec.flashEntries()
-		return c.next()
+		return rec.hasFlash()
 	}
 	for i := range ch.ops {
 		if ch.ops[i].Kind == OpFlash {

@@ -95,7 +95,9 @@ func (d *MemoryDriver) Load(_ context.Context, tok Token, now time.Time) (*Recor
 		return nil, err
 	}
 	e.head.used = max(e.head.used, now.UnixMilli())
-	s.promote(e)
+	if s.often.last != e {
+		s.promote(e)
+	}
 	return e.record(tok), nil
 }
 

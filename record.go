@@ -98,8 +98,7 @@ func (r *Record) Numbers() []uint64 {
 
 // Value returns the encoded value of a key.
 func (r *Record) Value(key string) (string, bool) {
-	e, ok := r.dataEntries().find(key)
-	return e.value, ok
+	return r.value(key)
 }
 
 // Values returns the keys and encoded values in the order of the keys.
@@ -149,12 +148,34 @@ func (r *Record) flashEntries() cursor {
 	return cursor{rest: r.body, flash: true}
 }
 
+// hasFlash reports whether there is flash, dead by its clock or not. Most records have none.
+func (r *Record) hasFlash() bool { return r != nil && r.body != "" && r.body[0] != 0 }
+
 // dataEntries skips the flash part, which is one byte where there is no flash.
 func (r *Record) dataEntries() cursor {
 	c := r.flashEntries()
 	for c.next() {
 	}
 	return cursor{rest: c.rest}
+}
+
+// value is Value, also of no record. It walks the data part without a look at what stands under
+// other keys: a third of the time that a cursor takes.
+func (r *Record) value(key string) (string, bool) {
+	rest := r.dataEntries().rest
+	for rest != "" {
+		n := 1 + int(rest[0])
+		size, width := uint64(rest[n]), 1
+		if size >= 0x80 {
+			size, width = uvarint(rest[n:])
+		}
+		end := n + width + int(size)
+		if rest[1:n] == key {
+			return rest[n+width : end], true
+		}
+		rest = rest[end:]
+	}
+	return "", false
 }
 
 func (r *Record) expired(now time.Time) bool { return now.UnixMilli() >= r.head.expires() }

@@ -547,15 +547,14 @@ func (s *Session) lookupData(key string) (string, bool) {
 		if s.view != nil && s.view.clear {
 			return "", false
 		}
-		e, ok := s.rec.dataEntries().find(key)
-		return e.value, ok
+		return s.rec.value(key)
 	}
 	switch op.Kind {
 	case OpSet:
 		return op.Value, true
 	case OpAdd:
-		e, ok := s.rec.dataEntries().find(key)
-		sum, err := addTo(e.value, ok, op)
+		was, ok := s.rec.value(key)
+		sum, err := addTo(was, ok, op)
 		return encodeInt(sum), err == nil
 	}
 	return "", false

@@ -63,28 +63,21 @@ func (t Token) wellFormed() bool {
 	if len(t.value) != tokenLength {
 		return false
 	}
-	for i := 0; i < tokenLength; i++ {
-		if sextet(t.value[i]) < 0 {
-			return false
-		}
+	var all int8 // negative where one of them is
+	for i := range tokenLength {
+		all |= sextets[t.value[i]]
 	}
 	// The last character carries four bits; the two below them are zero in the one spelling.
-	return sextet(t.value[tokenLength-1])&3 == 0
+	return all >= 0 && sextets[t.value[tokenLength-1]]&3 == 0
 }
 
-// sextet returns the six bits of a base64url character, or -1.
-func sextet(c byte) int {
-	switch {
-	case c >= 'A' && c <= 'Z':
-		return int(c - 'A')
-	case c >= 'a' && c <= 'z':
-		return int(c-'a') + 26
-	case c >= '0' && c <= '9':
-		return int(c-'0') + 52
-	case c == '-':
-		return 62
-	case c == '_':
-		return 63
+// sextets holds the six bits of each base64url character, and -1 for every other byte.
+var sextets = func() (table [256]int8) {
+	for i := range table {
+		table[i] = -1
 	}
-	return -1
-}
+	for bits, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		table[c] = int8(bits)
+	}
+	return table
+}()
