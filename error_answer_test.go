@@ -372,6 +372,23 @@ func TestOuterMiddlewaresHeadersStayOnTheErrorAnswer(t *testing.T) {
 	}
 }
 
+// http.TimeoutHandler waits for the handler and then takes the header as it finds it.
+func TestErrorAnswerStaysAsItIsInABufferFurtherOut(t *testing.T) {
+	buffer := func(next http.Handler) http.Handler { return http.TimeoutHandler(next, time.Minute, "timed out") }
+	v := failingEndpointUnder(t, "HTTP1", nil, buffer)
+	e := v.serve(func(w http.ResponseWriter, r *http.Request) {
+		session.FromRequest(r).Set("a", 1)
+		io.WriteString(w, "page")
+		w.Header().Set("Content-Type", "text/handler")
+		w.Header().Set("X-Handler", "handler")
+		w.Header().Del("X-Content-Type-Options")
+	})
+	assertClean(t, v, e)
+	assert.Equal(t, http.StatusServiceUnavailable, e.status())
+	assert.Equal(t, "nosniff", e.response.Header.Get("X-Content-Type-Options"))
+	assert.NotContains(t, e.raw, "handler")
+}
+
 // backend serves what proxies have trouble with: a body that they cannot pass on.
 func backend(t *testing.T) *url.URL {
 	t.Helper()
@@ -418,13 +435,15 @@ func TestReverseProxyAsTheHandlerStillYieldsACleanErrorAnswer(t *testing.T) {
 	}
 }
 
-func TestPanicAfterAFailedCommitGoesOn(t *testing.T) {
+func TestPanicAfterAFailedCommitGoesOnAndTheAnswerIsWhole(t *testing.T) {
 	for _, protocol := range protocols {
 		v := failingEndpoint(t, protocol, nil)
-		v.serve(func(w http.ResponseWriter, r *http.Request) {
+		e := v.serve(func(w http.ResponseWriter, r *http.Request) {
 			fails(w, r)
 			panic("a handler's bug")
 		})
+		assert.Equal(t, http.StatusServiceUnavailable, e.status())
+		assert.Equal(t, "Service Unavailable\n", e.body, protocol)
 		assert.Eventually(t, func() bool { return strings.Contains(v.log.text(), "a handler's bug") },
 			5*time.Second, time.Millisecond, "%s: %s", protocol, v.log.text())
 	}
