@@ -234,3 +234,13 @@ func stepClock(m *session.Manager) *steppedClock {
 
 func (c *steppedClock) now() time.Time       { return time.UnixMilli(c.milliseconds.Load()) }
 func (c *steppedClock) step(d time.Duration) { c.milliseconds.Add(d.Milliseconds()) }
+
+// A countingRedis is a RedisClient that only counts what it is asked.
+type countingRedis struct{ calls int }
+
+func (c *countingRedis) Eval(context.Context, session.RedisScript, string, []any) ([]string, error) {
+	c.calls++
+	return []string{"gone"}, nil
+}
+
+func (c *countingRedis) Ping(context.Context) error { return nil }
