@@ -306,7 +306,7 @@ func TestAReplayedTokenIsNeverRevivedOrAdopted(t *testing.T) {
 					assert.Equal(t, "ann", s.user(s.cookie+"="+live.Value))
 				}
 				for _, later := range []time.Duration{6 * time.Second, session.Tombstone, time.Minute} {
-					s.clock.step(later)
+					s.clock.advance(later)
 					issued := s.token(s.ask(old, replay))
 					assert.NotEqual(t, old, issued)
 					assert.Empty(t, s.user(old))

@@ -373,7 +373,7 @@ func TestNoSharedCacheKeepsACookie(t *testing.T) {
 func TestAnAnswerThatOnlyRefreshesTheCookieIsKeptFromCaches(t *testing.T) {
 	s := newSite(t, "cookie")
 	cookie := s.signIn()
-	s.clock.step(30 * time.Minute)
+	s.clock.advance(30 * time.Minute)
 	p := s.ask(cookie, func(own *session.Session) { own.Has("nothing") })
 	require.NotNil(t, p.cookie("s_cookie"))
 	assert.Equal(t, []string{"Cookie"}, p.Header["Vary"])

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
@@ -28,7 +27,7 @@ type site struct {
 	cfg    session.Config
 	cookie string // name of the session cookie
 	m      *session.Manager
-	clock  *steppedClock
+	clock  *clock
 	server *httptest.Server
 	store  *countingStore // of the driver "store", else nil
 	serve  atomic.Value   // of serveFunc
@@ -76,7 +75,7 @@ func newSite(t *testing.T, driver string, change ...func(*session.Config)) *site
 // open makes the manager and serves it.
 func (s *site) open() {
 	s.m = newManager(s.t, s.cfg)
-	s.clock = stepClock(s.m)
+	s.clock = setClock(s.m)
 	s.server = httptest.NewServer(s.m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.serve.Load().(serveFunc)(w, r, session.FromRequest(r))
 	})))
@@ -220,20 +219,6 @@ func (s *countingStore) dump() (lines []string) {
 	}
 	return lines
 }
-
-// A steppedClock is a manager's time, which stands still until a test moves it.
-type steppedClock struct{ milliseconds atomic.Int64 }
-
-// stepClock gives a manager that serves nothing yet a clock that begins at the present.
-func stepClock(m *session.Manager) *steppedClock {
-	c := new(steppedClock)
-	c.milliseconds.Store(time.Now().UnixMilli())
-	m.SetClock(c.now)
-	return c
-}
-
-func (c *steppedClock) now() time.Time       { return time.UnixMilli(c.milliseconds.Load()) }
-func (c *steppedClock) step(d time.Duration) { c.milliseconds.Add(d.Milliseconds()) }
 
 // A countingRedis is a RedisClient that only counts what it is asked.
 type countingRedis struct{ calls int }

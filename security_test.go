@@ -277,10 +277,10 @@ func TestASignedOutCookieOpensNothing(t *testing.T) {
 		cookie := s.signIn()
 		s.ask(cookie, func(own *session.Session) { own.Destroy() })
 		assert.Empty(t, s.user(cookie))
-		s.clock.step(session.Tombstone - time.Millisecond)
+		s.clock.advance(session.Tombstone - time.Millisecond)
 		assert.Empty(t, s.user(cookie))
 		if s.cfg.Default != "cookie" {
-			s.clock.step(time.Minute)
+			s.clock.advance(time.Minute)
 			assert.Empty(t, s.user(cookie))
 		}
 	})
@@ -294,19 +294,19 @@ func TestACopiedSealedCookieOpensInAnotherProcessAfterSignOut(t *testing.T) {
 	require.Empty(t, one.user(cookie))
 	assert.Equal(t, "ann", other.user(cookie), "it cannot know")
 
-	other.clock.step(time.Hour)
+	other.clock.advance(time.Hour)
 	assert.Empty(t, other.user(cookie), "its limits end it")
 }
 
 func TestIdleTimeoutIsTheServersWhateverTheBrowserKeeps(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
 		cookie := s.signIn()
-		s.clock.step(9 * time.Minute)
+		s.clock.advance(9 * time.Minute)
 		p := s.ask(cookie, func(own *session.Session) { assert.Equal(t, "ann", own.Get("user")) })
 		if c := p.cookie(s.cookie); c != nil { // the cookie driver notes the use in the cookie
 			cookie = c.Name + "=" + c.Value
 		}
-		s.clock.step(10 * time.Minute)
+		s.clock.advance(10 * time.Minute)
 		assert.Empty(t, s.user(cookie), "idle for its timeout")
 	}, func(cfg *session.Config) { cfg.IdleTimeout = 10 * time.Minute })
 }
@@ -315,7 +315,7 @@ func TestNoActivityExtendsTheLifetime(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
 		cookie := s.signIn()
 		for range 11 {
-			s.clock.step(5 * time.Minute)
+			s.clock.advance(5 * time.Minute)
 			p := s.ask(cookie, func(own *session.Session) {
 				require.Equal(t, "ann", own.Get("user"))
 				own.Increment("views", 1)
@@ -325,7 +325,7 @@ func TestNoActivityExtendsTheLifetime(t *testing.T) {
 				assert.LessOrEqual(t, c.MaxAge, 55*60, "the browser's limit shrinks with it")
 			}
 		}
-		s.clock.step(5 * time.Minute)
+		s.clock.advance(5 * time.Minute)
 		assert.Empty(t, s.user(cookie))
 	}, func(cfg *session.Config) { cfg.Lifetime, cfg.IdleTimeout = time.Hour, 30*time.Minute })
 }
@@ -694,7 +694,7 @@ func TestAFloodOfBadCookiesIsNotAFloodOfLogLines(t *testing.T) {
 	for range 100 {
 		s.user("s_memory=tampered")
 	}
-	s.clock.step(time.Minute)
+	s.clock.advance(time.Minute)
 	s.user("s_memory=tampered")
 	lines := strings.Split(strings.TrimSpace(tap.heard.String()), "\n")
 	assert.Len(t, lines, 2)
