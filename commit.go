@@ -98,12 +98,22 @@ func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
 			if s.src.sealed != sealed {
 				continue
 			}
-			if err := s.store(plans[i]); err != nil && !isGone(err) {
+			if err := s.store(plans[i]); err != nil && !isGone(err) && !s.goesOn(err) {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// goesOn reports whether the request goes on though its session could not be stored: nobody
+// looked at one that was opened quietly, and a page may do without one that is new.
+func (s *Session) goesOn(err error) bool {
+	if !s.quiet && (s.came || s.tok != nil || s.isDoomed() || !s.q.allowsAnonymous(err)) {
+		return false
+	}
+	s.anonymous, s.sent, s.todo = err, nil, nil
+	return true
 }
 
 // giveUp follows a failed commit. The client is told so and gets no cookie, so that a later Save
@@ -140,7 +150,8 @@ func (q *request) openHinted() {
 		return
 	}
 	for _, src := range q.m.sources {
-		if src.err == nil && hasCookie(q.original.Header, src.hint, hintValue) {
+		available := src.err == nil && src.outage.failing.Load() == 0
+		if available && hasCookie(q.original.Header, src.hint, hintValue) {
 			q.openQuietly(src)
 		}
 	}
@@ -168,7 +179,9 @@ func (s *Session) openQuietly() {
 	if s.opened {
 		return
 	}
-	if s.open(); s.failed != nil {
+	s.open()
+	s.quiet = s.failed == nil
+	if s.failed != nil {
 		s.opened, s.failed, s.err, s.extras = false, nil, nil, nil
 	}
 }
@@ -177,7 +190,7 @@ func (s *Session) openQuietly() {
 func (q *request) plan(sessions []*Session, aging, cookies bool) ([]*Changes, error) {
 	plans := make([]*Changes, len(sessions))
 	for _, s := range sessions {
-		if err := s.resend(); err != nil && !isGone(err) {
+		if err := s.resend(); err != nil && !isGone(err) && !s.goesOn(err) {
 			return nil, err
 		}
 		if s.failed != nil {

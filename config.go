@@ -99,8 +99,10 @@ type Config struct {
 
 	// AllowAnonymous says of a request whose store is unavailable that its page can do without
 	// a session: it goes on with an empty one that is never saved, where it would be an error
-	// answer. Session.Err tells the handler so, and what it sets is lost. Do not allow it for
-	// pages that take "signed out" for an answer. Nil allows it to none.
+	// answer. Session.Err tells the handler so, and what it sets is lost. For a newcomer, who
+	// has nothing to load, the store is asked only when the handler is done. Do not allow it
+	// for pages that take "signed out" for an answer. A sign-out, and changes of a session that
+	// was loaded, fail all the same. Nil allows it to none.
 	AllowAnonymous func(r *http.Request) bool
 
 	// Skip reports whether the middleware should leave a request alone, as if it were not

@@ -273,7 +273,7 @@ func (s *Session) open() {
 	s.loaded = s.q.m.clock()
 	if err := s.load(); err != nil {
 		s.note(err)
-		if allow := s.q.m.cfg.AllowAnonymous; allow != nil && errors.Is(err, ErrUnavailable) && allow(s.q.original) {
+		if s.q.allowsAnonymous(err) {
 			s.adopt(nil)
 			s.anonymous = err
 			return
@@ -282,6 +282,12 @@ func (s *Session) open() {
 	} else if s.dead {
 		s.note(ErrEnded)
 	}
+}
+
+// allowsAnonymous reports whether the request may do without a session that err keeps from it.
+func (q *request) allowsAnonymous(err error) bool {
+	allow := q.m.cfg.AllowAnonymous
+	return allow != nil && errors.Is(err, ErrUnavailable) && allow(q.original)
 }
 
 func (s *Session) load() error {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -83,6 +84,12 @@ var outageRoutes = routes{
 	"/flash": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
 		s.Flash("message", "Saved")
 		w.WriteHeader(http.StatusSeeOther)
+	},
+	"/save": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
+		s.Set("k", "v")
+		if err := s.Save(); !errors.Is(err, session.ErrUnavailable) {
+			http.Error(w, fmt.Sprint(err), http.StatusInternalServerError)
+		}
 	},
 	"/login": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
 		s.Regenerate()

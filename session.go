@@ -99,6 +99,7 @@ type Session struct {
 	lifeEnds  int64 // of what is stored, in milliseconds
 	lasting   bool  // it is a remembered session
 	flashes   bool  // flash is pending in what is stored
+	quiet     bool  // it was opened for the sake of its flash only
 	committed bool  // the header has gone
 	tooLate   bool  // a change came that could not be stored any more
 	closed    bool  // the handler has returned
