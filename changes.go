@@ -46,6 +46,7 @@ func (op *Op) onFlash() bool { return op.Kind >= OpFlash }
 // them; they are safe for concurrent reading.
 type Changes struct {
 	ops        []Op          // in the order in which the keys were first touched
+	first      [1]Op         // where ops begins: most requests make one, and so no allocation more
 	index      map[opKey]int // where an operation stands, once there are many
 	clear      bool
 	clearFlash bool
@@ -260,11 +261,25 @@ func packNumber(number uint64) string {
 }
 
 func (ch *Changes) appendBody(dst []byte, rec *Record) []byte {
-	var buf [indexFrom]Op
-	ops := append(buf[:0], ch.ops...)
-	slices.SortFunc(ops, func(a, b Op) int { return strings.Compare(a.Key, b.Key) })
+	ops := ch.ops
+	if !slices.IsSortedFunc(ops, byKey) { // one operation, as most requests make, is
+		ops = slices.Clone(ops)
+		slices.SortFunc(ops, byKey)
+	}
 	dst = ch.mergePart(dst, rec.flashEntries(), ops, true)
 	return ch.mergePart(append(dst, 0), rec.dataEntries(), ops, false)
+}
+
+func byKey(a, b Op) int { return strings.Compare(a.Key, b.Key) }
+
+// growth returns how many bytes the changes add to a packed record at the most.
+func (ch *Changes) growth() int {
+	const aroundKey, aroundValue, sum = 1 + flashExtra, binary.MaxVarintLen32, 20
+	bytes := 0
+	for i := range ch.ops {
+		bytes += aroundKey + len(ch.ops[i].Key) + aroundValue + max(sum, len(ch.ops[i].Value))
+	}
+	return bytes
 }
 
 // mergePart packs one part of a record: its old entries and the operations on it, both in the
@@ -408,6 +423,9 @@ func (ch *Changes) put(op Op) {
 	if at := ch.find(op.Key, op.onFlash()); at != nil {
 		*at = op
 		return
+	}
+	if ch.ops == nil {
+		ch.ops = ch.first[:0]
 	}
 	ch.ops = append(ch.ops, op)
 	if ch.index != nil {

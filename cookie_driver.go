@@ -124,14 +124,21 @@ func (d *CookieDriver) destroyAt(_ context.Context, tok Token, now time.Time) er
 	return nil
 }
 
-// check reports whether the record with the changes would not fit into the cookie.
+// check reports whether the record with the changes would not fit into the cookie. Most are so
+// far from the limit that nothing needs to be merged to tell.
 func (d *CookieDriver) check(rec *Record, ch *Changes) error {
+	before := headSize
+	if rec != nil {
+		before = rec.packedSize()
+	}
+	if cookieSize(scopeOf(rec, ch), before+ch.growth()) <= maxCookie {
+		return nil
+	}
 	return fits(scopeOf(rec, ch), ch.merge(rec, false))
 }
 
 func (d *CookieDriver) seal(name string, rec *Record) Token {
-	var scratch [1024]byte
-	packed, _ := rec.AppendBinary(scratch[:0])
+	packed, _ := rec.AppendBinary(nil)
 	return Token{scope: name, value: d.keys.seal(name, packed)}
 }
 
@@ -143,8 +150,11 @@ func scopeOf(rec *Record, ch *Changes) string {
 	return ch.NewToken().Scope()
 }
 
+// cookieSize returns how much of maxCookie a sealed record takes.
+func cookieSize(name string, packed int) int { return len(name) + sealedSize(packed) }
+
 func fits(name string, rec *Record) error {
-	size := len(name) + sealedSize(rec.packedSize())
+	size := cookieSize(name, rec.packedSize())
 	if size <= maxCookie {
 		return nil
 	}
