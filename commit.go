@@ -15,46 +15,23 @@ import (
 
 // commit runs before the first byte of the header leaves.
 func (q *request) commit(status int) error {
-	q.setCommitted()
 	aging := ages(q.original, status)
 	if aging {
 		q.openHinted()
 	}
-	if q.touched.Load() {
-		return q.store(aging, true)
-	}
-	q.session.setCommitted()
-	for _, s := range q.usedOthers() {
-		s.setCommitted()
-	}
-	return nil
-}
-
-func (q *request) setCommitted() {
-	q.mu.Lock()
-	q.committed = true
-	q.mu.Unlock()
-}
-
-func (s *Session) setCommitted() {
-	s.mu.Lock()
-	s.committed = true
-	s.mu.Unlock()
+	var room [usualSessions]*Session
+	return q.store(q.end(room[:0], false), aging, true)
 }
 
 // storeBare stores what needs no cookie, before a connection is taken over.
 func (q *request) storeBare() error {
-	if !q.touched.Load() {
-		return nil
-	}
-	return q.store(false, false)
+	return q.store(q.sessions(nil), false, false)
 }
 
 // handOver follows a connection that was taken over: its header is the handler's own. What is
 // unsaved still needs a cookie and has come too late.
 func (q *request) handOver() {
-	q.setCommitted()
-	for _, s := range q.sessions() {
+	for _, s := range q.end(nil, false) {
 		s.mu.Lock()
 		s.committed = true
 		if s.awaitsCookie() {
@@ -69,12 +46,14 @@ func (q *request) handOver() {
 
 // store saves all sessions of the request and adds to the header what they ask of it. Without
 // cookies it saves what needs none, and the header is still to come.
-func (q *request) store(aging, cookies bool) error {
-	sessions := q.sessions()
+func (q *request) store(sessions []*Session, aging, cookies bool) error {
 	for _, s := range sessions {
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.committed = s.committed || cookies
+	}
+	defer unlock(sessions)
+	if !q.touched.Load() {
+		return nil
 	}
 	if err := q.saveAll(sessions, aging, cookies); err != nil {
 		for _, s := range sessions {
@@ -88,8 +67,15 @@ func (q *request) store(aging, cookies bool) error {
 	return nil
 }
 
+func unlock(sessions []*Session) {
+	for _, s := range sessions {
+		s.mu.Unlock()
+	}
+}
+
 func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
-	plans, err := q.plan(sessions, aging, cookies)
+	var room [usualSessions]*Changes
+	plans, err := q.plan(room[:0], sessions, aging, cookies)
 	if err != nil {
 		return err
 	}
@@ -186,9 +172,9 @@ func (s *Session) openQuietly() {
 	}
 }
 
-// plan checks all sessions of the request before any of them is stored.
-func (q *request) plan(sessions []*Session, aging, cookies bool) ([]*Changes, error) {
-	plans := make([]*Changes, len(sessions))
+// plan checks all sessions of the request before any of them is stored. It appends to plans what
+// is to be saved of each, nil for nothing.
+func (q *request) plan(plans []*Changes, sessions []*Session, aging, cookies bool) ([]*Changes, error) {
 	for _, s := range sessions {
 		if err := s.resend(); err != nil && !isGone(err) && !s.goesOn(err) {
 			return nil, err
@@ -200,17 +186,18 @@ func (q *request) plan(sessions []*Session, aging, cookies bool) ([]*Changes, er
 			return nil, s.bad
 		}
 	}
-	for i, s := range sessions {
-		if !cookies && s.awaitsCookie() {
-			continue
+	for _, s := range sessions {
+		var ch *Changes
+		if cookies || !s.awaitsCookie() {
+			ch = s.plan(aging)
 		}
-		plans[i] = s.plan(aging)
-		if c, ok := s.src.driver.(checker); ok && plans[i] != nil {
-			if err := c.check(s.base, plans[i]); err != nil && !s.refreshes(plans[i]) {
+		if c, ok := s.src.driver.(checker); ok && ch != nil {
+			if err := c.check(s.base, ch); err != nil && !s.refreshes(ch) {
 				s.note(err)
 				return nil, err
 			}
 		}
+		plans = append(plans, ch)
 	}
 	return plans, nil
 }
@@ -474,7 +461,8 @@ func (s *Session) use() error {
 
 // saveLate stores what came after the header, where that needs no cookie.
 func (q *request) saveLate() {
-	for _, s := range q.sessions() {
+	var room [usualSessions]*Session
+	for _, s := range q.sessions(room[:0]) {
 		s.mu.Lock()
 		if s.bad == nil && s.failed == nil {
 			s.storeLate()

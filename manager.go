@@ -145,7 +145,7 @@ func (m *Manager) FromContext(ctx context.Context) *Session {
 // Lookup is FromContext for code that also runs without the middleware: ok says whether it ran.
 func (m *Manager) Lookup(ctx context.Context) (s *Session, ok bool) {
 	if q := requestIn(ctx).under(m); q != nil {
-		return &q.session, true
+		return q.session(), true
 	}
 	return nil, false
 }

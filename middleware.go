@@ -23,8 +23,9 @@ type contextKey struct{ name string }
 // requestKey is a pointer, so that looking it up in a context compares two words.
 var requestKey = &contextKey{"session request"}
 
-// A request is what the middleware adds to one request: the context, the response writer and
-// the session of the default driver, in one allocation.
+// A request is what the middleware adds to one request: the context and the response writer, in
+// one allocation. Sessions are made when they are asked for: a request that asks for none
+// allocates a third less.
 type request struct {
 	context.Context // the request's own
 
@@ -35,11 +36,12 @@ type request struct {
 	touched  atomic.Bool // some session was opened, changed or destroyed
 	refused  atomic.Bool // a Regenerate came too late: nothing of the request is stored any more
 	writer   responseWriter
-	session  Session
 
 	mu        sync.Mutex
+	main      *Session   // of the default driver
 	others    []*Session // of other drivers
-	committed bool
+	committed bool       // the header has gone
+	closed    bool       // the handler has returned
 	inner     *request // the last one of another manager inside this one
 	older     *request // the one before this one inside outer, guarded by outer.mu
 }
@@ -83,7 +85,6 @@ func (m *Manager) Middleware(next http.Handler) http.Handler {
 			return
 		}
 		q := &request{Context: ctx, m: m, outer: outer, original: r, entered: m.clock()}
-		q.session.q, q.session.src = q, m.main
 		q.writer.begin(w, q)
 		q.serve(next, r.WithContext(q))
 	})
@@ -92,7 +93,7 @@ func (m *Manager) Middleware(next http.Handler) http.Handler {
 func (q *request) serve(next http.Handler, r *http.Request) {
 	q.writer.request = r
 	if q.outer != nil {
-		if err := q.conflict(q.session.src); err != nil {
+		if err := q.conflict(q.m.main); err != nil {
 			q.writer.fail(err)
 			return
 		}
@@ -139,8 +140,8 @@ func (q *request) finish() {
 }
 
 func (q *request) close() {
-	q.session.close()
-	for _, s := range q.usedOthers() {
+	var room [usualSessions]*Session
+	for _, s := range q.end(room[:0], true) {
 		s.close()
 	}
 }
@@ -151,18 +152,45 @@ func (s *Session) close() {
 	s.mu.Unlock()
 }
 
-// sessions returns the sessions of this request, the default driver's first.
-func (q *request) sessions() []*Session {
+// usualSessions is how many sessions nearly every request has at the most.
+const usualSessions = 2
+
+// sessions appends the sessions of this request to room, the default driver's first. With room
+// for the usual number on the stack it allocates nothing.
+func (q *request) sessions(room []*Session) []*Session {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return append([]*Session{&q.session}, q.others...)
+	if q.main != nil {
+		room = append(room, q.main)
+	}
+	return append(room, q.others...)
 }
 
-// usedOthers returns the sessions of drivers other than the default. Nothing is allocated.
-func (q *request) usedOthers() []*Session {
+// end is sessions, of which those that are made from now on know that the header has gone or
+// that the handler has returned.
+func (q *request) end(room []*Session, closed bool) []*Session {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.others
+	q.committed, q.closed = true, q.closed || closed
+	if q.main != nil {
+		room = append(room, q.main)
+	}
+	return append(room, q.others...)
+}
+
+// session returns the session of the default driver.
+func (q *request) session() *Session {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.main == nil {
+		q.main = q.newSession(q.m.main)
+	}
+	return q.main
+}
+
+// newSession returns a session that is not opened. q.mu is held.
+func (q *request) newSession(src *source) *Session {
+	return &Session{q: q, src: src, committed: q.committed, closed: q.closed}
 }
 
 // using returns the session of a named driver.
@@ -172,7 +200,7 @@ func (q *request) using(name string) (*Session, error) {
 		return nil, err
 	}
 	if src == q.m.main {
-		return &q.session, nil
+		return q.session(), nil
 	}
 	if err := q.conflict(src); err != nil {
 		return nil, err
@@ -184,7 +212,7 @@ func (q *request) using(name string) (*Session, error) {
 			return s, nil
 		}
 	}
-	s := &Session{q: q, src: src, committed: q.committed}
+	s := q.newSession(src)
 	q.others = append(q.others, s)
 	return s, nil
 }
@@ -222,9 +250,9 @@ func (q *request) takenInside(cookie string) bool {
 	return false
 }
 
-// has reports whether a cookie is that of a session of this request.
+// has reports whether a cookie is that of a session of this request, or of its default driver.
 func (q *request) has(cookie string) bool {
-	return slices.ContainsFunc(q.sessions(), func(s *Session) bool { return s.src.cookie == cookie })
+	return q.m.main.cookie == cookie || slices.ContainsFunc(q.sessions(nil), func(s *Session) bool { return s.src.cookie == cookie })
 }
 
 // presented returns the tokens that came with the request.

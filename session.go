@@ -668,7 +668,7 @@ func FromRequest(r *http.Request) *Session { return FromContext(r.Context()) }
 // Lookup is FromContext for code that also runs without the middleware: ok says whether it ran.
 func Lookup(ctx context.Context) (s *Session, ok bool) {
 	if q := requestIn(ctx); q != nil {
-		return &q.session, true
+		return q.session(), true
 	}
 	return nil, false
 }
