@@ -37,6 +37,9 @@ func addForms(f *testing.F, keep func(enc string) bool) {
 	require.Greater(f, seeds, 20, "the seeds are gone")
 }
 
+// Allocated is allocated for the tests of package session_test.
+var Allocated = allocated
+
 // allocated returns how many bytes do allocates.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats

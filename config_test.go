@@ -324,7 +324,10 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add(data)
 	f.Add([]byte(`{"lifetime": 1e3, "cookie_attributes": {"same_site": "none", "path": "/x"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := session.ParseConfig(data)
+		var c session.Config
+		var err error
+		bytes := session.Allocated(func() { c, err = session.ParseConfig(data) })
+		assert.LessOrEqual(t, bytes, uint64(1<<20+1000*len(data)))
 		if err != nil {
 			assert.True(t, assert.ObjectsAreEqual(session.Config{}, c), "half a Config")
 			assert.True(t, strings.HasPrefix(err.Error(), "session: parse config: "), err.Error())

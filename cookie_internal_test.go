@@ -497,7 +497,8 @@ func FuzzFindCookie(f *testing.F) {
 	f.Add("a=1; a=2; b=3", "a")
 	f.Fuzz(func(t *testing.T, line, name string) {
 		r := &http.Request{Header: http.Header{"Cookie": {line}}}
-		got := findCookie(r.Header, name)
+		var got cookieValues
+		assert.LessOrEqual(t, allocated(func() { got = findCookie(r.Header, name) }), uint64(allocBase))
 		require.LessOrEqual(t, got.n, maxCookieValues)
 		distinct := map[string]bool{}
 		for _, value := range got.values[:got.n] {
