@@ -55,7 +55,7 @@ func derive(secret, info string, length int) []byte {
 // end of the flash part, without which a record is none.
 func parseByTheBook(r []byte) (whole map[string]string) {
 	if r[0] != 1 || r[1] > 1 || r[50] > 8 || len(r) < 51+8*int(r[50]) ||
-		max(number(r[18:]), number(r[26:]), number(r[34:]), number(r[42:])) > 1<<52 {
+		max(number(r[18:]), number(r[26:])) > 1<<52 || max(number(r[34:]), number(r[42:])) > 9_223_372_036_854 {
 		return nil
 	}
 	entries, part, extra, last := map[string]string{}, "f:", 16, ""

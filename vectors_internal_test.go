@@ -196,6 +196,7 @@ func brokenRecords(t *testing.T) []brokenRecord {
 		copy(packed[i:], b)
 		return brokenRecord{name, packed}
 	}
+	tooLong := binary.BigEndian.AppendUint64(nil, 9_223_372_036_855)
 	tooLate := binary.BigEndian.AppendUint64(nil, 1<<52+1)
 	return []brokenRecord{
 		{"nothing", nil},
@@ -221,6 +222,7 @@ func brokenRecords(t *testing.T) []brokenRecord {
 		at("version 0", 0, 0), at("version 2", 0, 2), at("an unknown flag", 1, 2),
 		at("created too late to be a time", 18, tooLate...), at("used too late to be a time", 26, tooLate...),
 		at("lifetime too long", 34, tooLate...), at("idle too long", 42, tooLate...), at("idle negative", 42, 0xff),
+		at("lifetime of 293 years", 34, tooLong...), at("idle of 293 years", 42, tooLong...),
 		at("nine save numbers", headSize-1, 9), at("more save numbers than are there", headSize-1, 8),
 	}
 }
