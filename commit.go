@@ -15,12 +15,12 @@ import (
 
 // commit runs before the first byte of the header leaves.
 func (q *request) commit(status int) error {
-	aging := ages(q.original, status)
-	if aging {
+	q.aging = ages(q.original, status)
+	if q.aging {
 		q.openHinted()
 	}
 	var room [usualSessions]*Session
-	return q.store(q.end(room[:0], false), aging, true)
+	return q.store(q.end(room[:0], false), q.aging, true)
 }
 
 // storeBare stores what needs no cookie, before a connection is taken over.
@@ -475,12 +475,13 @@ func (s *Session) storeLate() {
 	if s.q.refused.Load() && (s.sent != nil || s.todo != nil) {
 		s.refuse("change")
 	}
-	if s.sent == nil && s.todo == nil && !s.isDoomed() {
+	aging := s.agesLate()
+	if s.sent == nil && s.todo == nil && !s.isDoomed() && !aging {
 		return
 	}
 	err := s.resend()
 	if err == nil {
-		err = s.store(s.plan(false))
+		err = s.store(s.plan(aging))
 	}
 	if err != nil && !isGone(err) {
 		s.q.m.log.lost(s.src, err)

@@ -151,11 +151,26 @@ func (s *Session) liveFlash() func(yield func(entry) bool) {
 // still finds its message.
 func (s *Session) age(ch *Changes) {
 	page := isPage(s.q.original)
+	s.aged = s.looks()
 	for c := s.rec.flashEntries(); c.next(); {
 		if page || s.lookedAt(c.entry.key) {
 			ch.expire(c.entry.key, c.entry.stamp)
 		}
 	}
+}
+
+// agesLate reports whether the handler of a request that is not for a page looked at flash only
+// after the header had gone. Where ending it would need a cookie, it stays until the next page.
+func (s *Session) agesLate() bool {
+	return s.q.aging && s.looks() > s.aged && !isPage(s.q.original) && s.rec != nil && !s.dead && !s.needsCookie()
+}
+
+// looks returns how many values of the flash that came were looked at.
+func (s *Session) looks() int {
+	if s.extras == nil {
+		return 0
+	}
+	return len(s.extras.looked)
 }
 
 func (s *Session) lookedAt(key string) bool {

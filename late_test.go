@@ -460,6 +460,36 @@ func TestStreamingTemplateShowsItsFlashMessageOnce(t *testing.T) {
 	})
 }
 
+// A fetch ends what its handler looked at, also where it did so after the header.
+func TestFetchThatStreamsEndsTheFlashThatItLookedAt(t *testing.T) {
+	for _, driver := range []string{"memory", "redis"} {
+		t.Run(driver, func(t *testing.T) {
+			m := newManager(t, driverConfig(t, driver))
+			v := newEndpoint(t, "HTTP1", m.Middleware)
+			v.begin(func(s *session.Session) {
+				for _, key := range []string{"early", "late", "kept", "unread"} {
+					s.Flash(key, "hello")
+				}
+			})
+			e := v.serve(func(w http.ResponseWriter, r *http.Request) {
+				s := session.FromRequest(r)
+				assert.Equal(t, "hello", s.Get("early"))
+				assert.NoError(t, http.NewResponseController(w).Flush())
+				assert.Equal(t, "hello", s.Get("late"))
+				assert.Equal(t, "hello", s.Get("kept"))
+				s.KeepFlash("kept")
+			}, "Sec-Fetch-Dest", "empty")
+			require.Equal(t, http.StatusOK, e.status())
+			assert.Equal(t, map[string]any{"kept": "hello", "unread": "hello"}, v.found())
+			saves := m.Stats().Saves
+			v.serve(func(w http.ResponseWriter, r *http.Request) {
+				session.FromRequest(r).Get("unread")
+			}, "Sec-Fetch-Dest", "empty")
+			assert.Equal(t, saves+1, m.Stats().Saves, "it ages at the commit and not once more")
+		})
+	}
+}
+
 func TestPanicAfterTheHeaderStoresNothingThatWasNotSaved(t *testing.T) {
 	for _, driver := range []string{"memory", "redis"} {
 		t.Run(driver, func(t *testing.T) {

@@ -34,6 +34,7 @@ type request struct {
 	original *http.Request
 	entered  time.Time
 	touched  atomic.Bool // some session was opened, changed or destroyed
+	aging    bool        // flash ends with the response
 	refused  atomic.Bool // a Regenerate came too late: nothing of the request is stored any more
 	writer   responseWriter
 

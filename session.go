@@ -98,6 +98,7 @@ type Session struct {
 	err       error // the first thing that went wrong
 	lifeEnds  int64 // of what is stored, in milliseconds
 	lasting   bool  // it is a remembered session
+	aged      int   // of the flash that was looked at, how many values the commit has ended
 	flashes   bool  // flash is pending in what is stored
 	quiet     bool  // it was opened for the sake of its flash only
 	committed bool  // the header has gone
