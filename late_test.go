@@ -236,6 +236,23 @@ func TestLateRegenerateTakesASaveWithoutAnswerWithIt(t *testing.T) {
 	}
 }
 
+// A connection that is taken over has no cookie for a new token either.
+func TestSignInAroundAHijackIsNotStoredUnderItsOldToken(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := newEndpoint(t, "HTTP1", newManager(t, cfg).Middleware)
+		v.begin(seedBefore)
+		v.serve(func(w http.ResponseWriter, r *http.Request) {
+			s := session.FromRequest(r)
+			s.Regenerate()
+			s.Set("early", "ann")
+			hijack("HTTP/1.1 200 OK\r\n\r\npage")(w, r)
+			s.Set("user", "ann")
+			assert.ErrorIs(t, s.Save(), session.ErrLateChange)
+		})
+		assert.Equal(t, map[string]any{"before": "b"}, v.found())
+	})
+}
+
 // What one request does on two drivers is one login.
 func TestLateRegenerateTakesTheChangesOnOtherDriversWithIt(t *testing.T) {
 	cfg := driverConfig(t, "redis")
