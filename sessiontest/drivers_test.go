@@ -3,6 +3,7 @@ package sessiontest_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/internal/casstore"
@@ -31,7 +32,8 @@ func TestCookieDriver(t *testing.T) {
 func TestRedisDriver(t *testing.T) {
 	server := redistest.Start(t)
 	sessiontest.Drivers(t, func(t *testing.T) session.Driver {
-		d, err := session.NewRedisDriver(session.RedisConfig{Host: server.Host(), Port: server.Port()})
+		patient := session.RedisOptions{ReadTimeout: 30 * time.Second, PoolWait: 30 * time.Second} // the machine may be busy
+		d, err := session.NewRedisDriver(session.RedisConfig{Host: server.Host(), Port: server.Port(), Options: patient})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, d.Close()) })
 		return d

@@ -16,16 +16,13 @@ import (
 // once, takes the bytes back that it gave out, and remembers what has expired. The zero value
 // is empty and ready.
 type Store struct {
-	// Step, where it is not nil, is called before each operation, and can fail it or hold it up.
-	Step func(ctx context.Context, operation, id string) error
-
 	mu      sync.Mutex
 	entries map[string]session.Entry
 }
 
 // Get returns a copy of the bytes under id.
 func (s *Store) Get(ctx context.Context, id string) ([]byte, error) {
-	if err := s.step(ctx, "get", id); err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	return s.read(id), nil
@@ -33,7 +30,7 @@ func (s *Store) Get(ctx context.Context, id string) ([]byte, error) {
 
 // Update changes what is under id, and begins anew where another Update came in between.
 func (s *Store) Update(ctx context.Context, id string, change func(old []byte) (session.Entry, error)) error {
-	if err := s.step(ctx, "update", id); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for {
@@ -61,16 +58,6 @@ func (s *Store) Entries() map[string]session.Entry {
 		all[id] = session.Entry{Data: slices.Clone(e.Data), Expires: e.Expires}
 	}
 	return all
-}
-
-func (s *Store) step(ctx context.Context, operation, id string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if s.Step == nil {
-		return nil
-	}
-	return s.Step(ctx, operation, id)
 }
 
 func (s *Store) read(id string) []byte {
