@@ -43,8 +43,8 @@ type request struct {
 	others    []*Session // of other drivers
 	committed bool       // the header has gone
 	closed    bool       // the handler has returned
-	inner     *request // the last one of another manager inside this one
-	older     *request // the one before this one inside outer, guarded by outer.mu
+	inner     *request   // the last one of another manager inside this one
+	older     *request   // the one before this one inside outer, guarded by outer.mu
 }
 
 // Value returns the request itself under requestKey.
