@@ -15,6 +15,7 @@ import (
 
 // commit runs before the first byte of the header leaves.
 func (q *request) commit(status int) error {
+	q.hinted = mayHaveHint(q.original.Header)
 	q.aging = ages(q.original, status)
 	if q.aging {
 		q.openHinted()
@@ -124,6 +125,9 @@ func (s *Session) awaitsCookie() bool {
 // because its handler did not open them. The hint saves a look-up and is trusted for nothing;
 // while the store is unavailable it is passed over.
 func (q *request) openHinted() {
+	if !q.hinted && len(q.m.byIP) == 0 {
+		return
+	}
 	if !isPage(q.original) {
 		return // nothing was looked at, so nothing would end
 	}
@@ -132,7 +136,7 @@ func (q *request) openHinted() {
 			q.openQuietly(src)
 		}
 	}
-	if !mayHaveHint(q.original.Header) {
+	if !q.hinted {
 		return
 	}
 	for _, src := range q.m.sources {
@@ -206,15 +210,13 @@ func (q *request) plan(plans []*Changes, sessions []*Session, aging, cookies boo
 func (s *Session) plan(aging bool) *Changes {
 	s.settle()
 	ch := s.todo
-	if aging && s.rec != nil {
-		if c := s.rec.flashEntries(); c.next() {
-			if ch == nil {
-				ch = &Changes{flashTTL: s.src.flashTTL}
-			} else if ch == s.view {
-				ch = ch.clone()
-			}
-			s.age(ch)
+	if aging && s.rec.hasFlash() {
+		if ch == nil {
+			ch = &Changes{flashTTL: s.src.flashTTL}
+		} else if ch == s.view {
+			ch = ch.clone()
 		}
+		s.age(ch)
 	}
 	s.shared = s.shared || (ch != nil && ch == s.view)
 	ch = s.worthSaving(ch)
@@ -576,7 +578,7 @@ func (s *Session) writeHint(h http.Header) bool {
 	if s.dead {
 		return false
 	}
-	has := hasCookie(s.q.original.Header, s.src.hint, hintValue)
+	has := s.q.hinted && hasCookie(s.q.original.Header, s.src.hint, hintValue)
 	flashes := s.flashes && s.tok != nil
 	switch {
 	case flashes && !has:
@@ -626,14 +628,17 @@ func dropCookie(h http.Header, name string) {
 // protectFromCaches says that a response depends on the session (ASVS 14.3.2), and keeps one
 // that sets a cookie from every cache that several clients share.
 func protectFromCaches(h http.Header, byIP, cookies bool) {
-	if !varies(h["Vary"]) {
-		h["Vary"] = append(h["Vary"], "Cookie")
+	lines := &[...]string{"Cookie", "private, no-cache"} // one allocation for both fields
+	if vary := h["Vary"]; len(vary) == 0 {
+		h["Vary"] = lines[:1:1]
+	} else if !varies(vary) {
+		h["Vary"] = append(vary, "Cookie")
 	}
 	switch control := h["Cache-Control"]; {
 	case byIP:
 		h["Cache-Control"] = []string{"private, no-store"}
 	case len(control) == 0:
-		h["Cache-Control"] = []string{"private, no-cache"}
+		h["Cache-Control"] = lines[1:]
 	case cookies:
 		h["Cache-Control"] = []string{keepPrivate(control)}
 	}

@@ -42,6 +42,7 @@ type request struct {
 	main      *Session   // of the default driver
 	others    []*Session // of other drivers
 	committed bool       // the header has gone
+	hinted    bool       // a cookie may have come that says that flash is pending
 	closed    bool       // the handler has returned
 	inner     *request   // the last one of another manager inside this one
 	older     *request   // the one before this one inside outer, guarded by outer.mu
@@ -298,7 +299,9 @@ func (s *Session) open() {
 	}
 	s.opened = true
 	s.q.touched.Store(true)
-	s.src.used.Store(true)
+	if !s.src.used.Load() { // all requests share it: a write takes it from the other processors
+		s.src.used.Store(true)
+	}
 	s.loaded = s.q.m.clock()
 	if err := s.load(); err != nil {
 		s.note(err)
