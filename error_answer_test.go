@@ -485,6 +485,26 @@ func TestSessionsThatWereSavedKeepTheirCookieOnTheErrorAnswer(t *testing.T) {
 	}
 }
 
+// A sealed record cannot be taken back once its cookie is out, so stores go first.
+func TestCookieDriversSessionIsSavedOnlyAfterTheStoresHaveServed(t *testing.T) {
+	cfg := driverConfig(t, "memory")
+	var down breaker
+	withFaults(t, &cfg).save = down.fault
+	cfg.Default = "cookie"
+	v := newEndpoint(t, "HTTP1", newManager(t, cfg).Middleware)
+	down.open.Store(true)
+	e := v.serve(func(w http.ResponseWriter, r *http.Request) {
+		s := session.FromRequest(r)
+		s.Set("a", 1)
+		other, err := s.Using("faulty")
+		assert.NoError(t, err)
+		other.Set("b", 2)
+		io.WriteString(w, "page")
+	})
+	assert.Equal(t, http.StatusServiceUnavailable, e.status())
+	assertClean(t, v, e)
+}
+
 // Whatever can fail without a store fails before anything is stored.
 func TestValueThatCannotBeStoredFailsBeforeAnySessionIsSaved(t *testing.T) {
 	m := newManager(t, driverConfig(t, "redis"))
