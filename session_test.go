@@ -106,6 +106,7 @@ func TestLastOperationOnAKeyWins(t *testing.T) {
 		{name: "flush set", do: func(s *session.Session) { s.Flush(); s.Set("k", 2) }, now: 2, after: 2},
 		{name: "set flush", do: func(s *session.Session) { s.Set("k", 2); s.Flush() }, now: nil, after: nil},
 		{name: "destroy set", do: func(s *session.Session) { s.Destroy(); s.Set("k", 2) }, now: 2, after: 2},
+		{name: "flash now, destroy", do: func(s *session.Session) { s.FlashNow("k", 1); s.Destroy() }, now: nil, after: nil},
 		{name: "set increment", do: func(s *session.Session) { s.Set("k", 5); s.Increment("k", 2) }, now: "came", after: 7},
 		{name: "increment set", do: func(s *session.Session) { s.Increment("k", 2); s.Set("k", 5) }, now: "came", after: 5},
 		{name: "delete increment", do: func(s *session.Session) { s.Delete("k"); s.Increment("k", 2) }, now: 2, after: 2},
@@ -496,6 +497,36 @@ func TestDestroyEndsTheSessionAndTakesTheCookie(t *testing.T) {
 		clock.advance(6 * time.Second)
 		v.stranger().visit(func(s *session.Session) { assert.True(t, s.IsNew()) },
 			"Cookie", name+"="+live.cookie(name).Value)
+	})
+}
+
+// What was under way when the session ended is told so; what comes later is like no cookie.
+func TestRequestOfAJustEndedSessionIsToldSo(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := newManager(t, cfg)
+		clock := setClock(m)
+		v := newVisitor(t, m)
+		v.visit(func(s *session.Session) { s.Set("k", 1) })
+		old := v.cookieHeader()
+		v.visit(func(s *session.Session) { s.Destroy() })
+		clock.advance(5*time.Second - time.Millisecond)
+		p := v.stranger().visit(func(s *session.Session) {
+			assert.Empty(t, s.All())
+			assert.ErrorIs(t, s.Open(), session.ErrEnded)
+			assert.ErrorIs(t, s.Err(), session.ErrEnded)
+			assert.ErrorIs(t, s.Err(), session.ErrNoSession)
+			s.Set("k", 2)
+			assert.ErrorIs(t, s.Save(), session.ErrNoSession)
+		}, "Cookie", old)
+		assert.Equal(t, http.StatusOK, p.StatusCode)
+		assert.Empty(t, p.Header["Set-Cookie"], "a dropped change sends no cookie")
+
+		clock.advance(time.Millisecond)
+		p = v.stranger().visit(func(s *session.Session) {
+			assert.NoError(t, s.Open())
+			s.Set("k", 2)
+		}, "Cookie", old)
+		assert.NotNil(t, p.cookie("s_"+cfg.Default))
 	})
 }
 
