@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"testing"
 	"time"
 
@@ -233,59 +232,4 @@ func TestApplyLeavesTheRecordAsItWas(t *testing.T) {
 	assert.Equal(t, "2", n)
 	assert.Equal(t, []uint64{1, 2}, second.Numbers())
 	assert.Same(t, second, ch.Apply(second), "the record remembers the first ones still")
-}
-
-// TestChangesOfManyKeysStayLinear compares ten times the keys with the time that they take: it is
-// ten times as much, or a hundred where something walks all keys for each.
-func TestChangesOfManyKeysStayLinear(t *testing.T) {
-	few, many := fastest(t, 1000, 5), fastest(t, 10_000, 2)
-	assert.Less(t, many, 40*few)
-}
-
-// fastest returns the least time that a round of changes of n keys takes in some tries.
-func fastest(t *testing.T, n, tries int) time.Duration {
-	t.Helper()
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = "key " + strconv.Itoa(i*7919%n)
-	}
-	least := time.Hour
-	for range tries {
-		r := newRecorder(t)
-		start := time.Now()
-		r.serve(t, 404, func(s *session.Session) {
-			for _, key := range keys {
-				s.Set(key, 1)
-				s.Flash(key, 1)
-			}
-		})
-		r.serve(t, 404, func(s *session.Session) {
-			s.Flush()
-			for _, key := range keys {
-				s.Set(key, 1)
-				s.Delete(key)
-				s.Increment(key, 1)
-			}
-		})
-		incrementTwice(t, keys)
-		least = min(least, time.Since(start))
-	}
-	return least
-}
-
-// incrementTwice increments every key of nothing, and of what came of it.
-func incrementTwice(t *testing.T, keys []string) {
-	t.Helper()
-	b := session.ChangesBuilder{Now: time.Now(), Number: 1, Limits: session.Limits{Lifetime: time.Hour, Idle: time.Hour}}
-	for _, key := range keys {
-		b.Ops = append(b.Ops, session.Op{Kind: session.OpAdd, Key: key, By: 1})
-	}
-	ch, err := b.Build()
-	require.NoError(t, err)
-	rec := ch.Apply(nil)
-	b.Number = 2
-	ch, err = b.Build()
-	require.NoError(t, err)
-	require.NoError(t, ch.Check(rec))
-	ch.Apply(rec)
 }

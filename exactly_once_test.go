@@ -30,6 +30,7 @@ type lossyProxy struct {
 	swallow  atomic.Int64 // replies until the one to swallow; 0: none
 	more     atomic.Int64 // to swallow at once after that one
 	lost     atomic.Int64 // replies that were swallowed
+	onLoss   func()       // runs before the connection breaks
 	copying  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -94,6 +95,9 @@ func (p *lossyProxy) loses() bool {
 		return false
 	}
 	p.lost.Add(1)
+	if p.onLoss != nil {
+		p.onLoss()
+	}
 	if p.more.Add(-1) >= 0 {
 		p.swallow.Store(1)
 	}
@@ -243,6 +247,33 @@ func TestSaveWithoutAnyReplyIsUnknownAndIsSentAgain(t *testing.T) {
 			assert.Empty(t, lost.Cookies(), "a token that may open nothing was sent")
 		})
 	}
+}
+
+// TestSaveTriedAgainAfterTooManyOthersIsRefused breaks the connection only when so many others
+// have saved that the record has forgotten whether the first try was stored.
+func TestSaveTriedAgainAfterTooManyOthersIsRefused(t *testing.T) {
+	b, proxy, _ := serveLossy(t, func(p *lossyProxy) routes {
+		return routes{
+			"/add": func(w http.ResponseWriter, r *http.Request, s *session.Session) { s.Increment("n", 1) },
+			"/late": func(w http.ResponseWriter, r *http.Request, s *session.Session) {
+				s.Increment("n", 100)
+				p.lose(1, 0)
+			},
+		}
+	})
+	others := 7
+	proxy.onLoss = func() {
+		for range others {
+			b.get("/add")
+		}
+	}
+	b.get("/add")
+	assert.Equal(t, http.StatusOK, b.get("/late").StatusCode, "the first try is remembered")
+	assert.Equal(t, "108", b.get("/read").body)
+	others = 8
+	assert.Equal(t, http.StatusServiceUnavailable, b.get("/late").StatusCode, "the outcome is unknown")
+	assert.Equal(t, "216", b.get("/read").body)
+	assert.Equal(t, int64(2), proxy.lost.Load())
 }
 
 // TestParallelSavesWhoseRepliesAreLostCountOnce lets more requests run at once than a record
