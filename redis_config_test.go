@@ -454,7 +454,7 @@ func TestWriteTimeoutBoundsASaveThatNobodyReads(t *testing.T) {
 		Options: session.RedisOptions{WriteTimeout: 100 * time.Millisecond, ReadTimeout: 10 * time.Second}}
 	v := redisVisitor(t, cfg)
 	assertWithin(t, 100*time.Millisecond, 2*time.Second, func() {
-		p := v.visit(func(s *session.Session) { s.Set("key", strings.Repeat("x", 32<<20)) }) // no buffer holds it
+		p := v.visit(func(s *session.Session) { s.Set("key", strings.Repeat("x", 16<<20)) }) // no buffer holds it
 		assert.Equal(t, http.StatusServiceUnavailable, p.StatusCode)
 	})
 }
