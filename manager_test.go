@@ -255,11 +255,15 @@ func TestManagerIsNotChangedByWhatTheCallerDoesToItsConfig(t *testing.T) {
 	m := newManager(t, session.Config{Secret: testSecret, PreviousSecrets: previous, Drivers: drivers, Logger: quiet})
 	previous[0] = session.NewSecret()
 	delete(drivers, "twin")
+	drivers["late"] = session.NewMemoryDriver(session.MemoryConfig{})
 	newVisitor(t, m).visit(func(s *session.Session) {
 		assert.Equal(t, 1, s.Get("k"))
 		_, err := s.Using("twin")
 		assert.NoError(t, err)
+		_, err = s.Using("late")
+		assert.ErrorContains(t, err, "known are cookie, memory, redis, twin")
 	}, "Cookie", before.cookieHeader())
+	assert.NoError(t, m.Ping(context.Background()))
 }
 
 // panicText returns the text that do panics with.
