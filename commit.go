@@ -461,18 +461,7 @@ func (s *Session) use() error {
 	return err
 }
 
-// saveLate stores what came after the header, where that needs no cookie.
-func (q *request) saveLate() {
-	var room [usualSessions]*Session
-	for _, s := range q.sessions(room[:0]) {
-		s.mu.Lock()
-		if s.bad == nil && s.failed == nil {
-			s.storeLate()
-		}
-		s.mu.Unlock()
-	}
-}
-
+// storeLate stores what came after the header, where that needs no cookie.
 func (s *Session) storeLate() {
 	if s.q.refused.Load() && (s.sent != nil || s.todo != nil) {
 		s.refuse("change")

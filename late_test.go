@@ -410,6 +410,37 @@ func TestChangeAfterTheHandlerHasReturnedIsReported(t *testing.T) {
 	})
 }
 
+// A goroutine that the handler left behind changes its session while the request ends: each
+// change is stored or counted as late, none slips through between the two.
+func TestChangeWhileTheHandlerReturnsIsStoredOrReported(t *testing.T) {
+	m := newManager(t, driverConfig(t, "memory"))
+	v := newEndpoint(t, "HTTP1", m.Middleware)
+	v.begin(func(s *session.Session) { s.Set("n", 0) })
+	done := make(chan int)
+	total := 0
+	for range 100 {
+		v.serve(func(w http.ResponseWriter, r *http.Request) {
+			s := session.FromRequest(r)
+			s.Get("n")
+			w.WriteHeader(http.StatusAccepted)
+			started := make(chan struct{})
+			go func() {
+				changes := 0
+				for ; !isLate(s.Err()); changes++ {
+					s.Increment("n", 1)
+					if changes == 0 {
+						close(started)
+					}
+				}
+				done <- changes
+			}()
+			<-started
+		})
+		total += <-done
+	}
+	assert.EqualValues(t, total, v.found()["n"].(int)+int(m.Stats().LateChanges))
+}
+
 func TestStreamSavesAsItGoes(t *testing.T) {
 	for _, driver := range []string{"memory", "redis"} {
 		t.Run(driver, func(t *testing.T) {

@@ -115,7 +115,7 @@ func (q *request) panicked(returned *bool) {
 	if *returned {
 		return
 	}
-	q.close()
+	q.close(false)
 	if !q.writer.hasAnswered() {
 		return
 	}
@@ -132,26 +132,30 @@ func (q *request) finish() {
 	}
 	switch {
 	case q.writer.err == nil:
-		if q.touched.Load() {
-			q.saveLate()
-		}
+		q.close(true)
+		return
 	case !q.writer.hasAnswered():
 		panic(http.ErrAbortHandler) // as the ErrorHandler did; somebody has recovered it
 	}
-	q.close()
+	q.close(false)
 }
 
-func (q *request) close() {
+// close ends the sessions of a request. Asked to, it first stores what came after the header,
+// under the same lock: no change slips through between the two, neither stored nor reported.
+func (q *request) close(saving bool) {
 	var room [usualSessions]*Session
 	for _, s := range q.end(room[:0], true) {
-		s.close()
+		s.close(saving)
 	}
 }
 
-func (s *Session) close() {
+func (s *Session) close(saving bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if saving && s.bad == nil && s.failed == nil {
+		s.storeLate()
+	}
 	s.closed, s.committed = true, true
-	s.mu.Unlock()
 }
 
 // usualSessions is how many sessions nearly every request has at the most.
