@@ -18,7 +18,7 @@ import (
 )
 
 // impatient waits for a server that says nothing so short a time that a test can.
-func impatient(cfg *session.Config) { cfg.Redis.Options.ReadTimeout = 100 * time.Millisecond }
+func impatient(cfg *session.Config) { cfg.Redis.Options.ReadTimeout = 250 * time.Millisecond }
 
 // keeping are the options of a server that loses nothing that it has acknowledged.
 var keeping = []string{"--appendonly", "yes", "--appendfsync", "always"}
@@ -43,7 +43,7 @@ func TestServerThatCannotServeIsUnavailableAndNeverSignsOut(t *testing.T) {
 			o.redis.Pause(o.T)
 			return func() { o.redis.Resume(o.T) }
 		}},
-		{name: "paused", begin: commands("CLIENT PAUSE 3000", "PING")}, // answered when the pause is over
+		{name: "paused", begin: commands("CLIENT PAUSE 8000", "PING")}, // answered when the pause is over
 		{name: "paused for writes", begin: commands("CLIENT PAUSE 60000 WRITE", "CLIENT UNPAUSE")},
 		{name: "READONLY", begin: commands("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")},
 		{name: "MASTERDOWN", args: []string{"--replica-serve-stale-data", "no"},

@@ -129,7 +129,7 @@ func TestRestartFailsNoRequest(t *testing.T) {
 	server := redistest.Start(t, keeping...)
 	p := redistest.NewProxy(t, server.Addr())
 	v := redisVisitor(t, session.RedisConfig{Host: p.Host(), Port: p.Port()})
-	held(t, v, p, 10)()
+	holding(t, v, p, 10)()
 	server.Restart(t)
 	for range 20 {
 		assertKeeps(t, v)
@@ -239,7 +239,7 @@ func TestStoreTimeoutBoundsAllTries(t *testing.T) {
 				p.Cut()
 			}
 			for _, path := range []string{"/user", "/count"} {
-				assertWithin(t, 400*time.Millisecond, 2*time.Second, func() { o.assertRefused(o.browser.get(path)) })
+				assertLasts(t, 400*time.Millisecond, func() { o.assertRefused(o.browser.get(path)) })
 			}
 			p.Set(nil)
 			o.assertServes()
