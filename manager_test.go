@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -157,7 +159,8 @@ func TestPingTellsAWrongPasswordFromAnOutage(t *testing.T) {
 func TestPingEndsWithItsContext(t *testing.T) {
 	server := redistest.Start(t)
 	m := newManager(t, session.Config{Default: "redis", Logger: quiet,
-		Redis: session.RedisConfig{Host: server.Host(), Port: server.Port()}})
+		Redis: session.RedisConfig{Host: server.Host(), Port: server.Port(),
+			Options: session.RedisOptions{ReadTimeout: time.Minute}}})
 	require.NoError(t, m.Ping(context.Background()))
 	server.Pause(t)
 	defer server.Resume(t)
@@ -165,7 +168,7 @@ func TestPingEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	assert.ErrorIs(t, m.Ping(ctx), session.ErrUnavailable)
-	assert.Less(t, time.Since(start), 500*time.Millisecond, "not the second that a reply may take")
+	assert.Less(t, time.Since(start), 30*time.Second, "not the minute that a reply may take")
 }
 
 func TestCloseIsIdempotentAndEndsOnlyTheStores(t *testing.T) {
@@ -240,9 +243,14 @@ func TestManagerStartsNoGoroutine(t *testing.T) {
 }
 
 func TestNewManagerConnectsToNothing(t *testing.T) {
-	start := time.Now()
-	newManager(t, session.Config{Default: "redis", Redis: session.RedisConfig{Host: "192.0.2.1"}})
-	assert.Less(t, time.Since(start), 500*time.Millisecond)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	address := l.Addr().(*net.TCPAddr)
+	newManager(t, session.Config{Default: "redis", Redis: session.RedisConfig{Host: "127.0.0.1", Port: address.Port}})
+	require.NoError(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(10*time.Millisecond)))
+	_, err = l.Accept()
+	assert.ErrorIs(t, err, os.ErrDeadlineExceeded, "nobody has called")
 }
 
 func TestManagerIsNotChangedByWhatTheCallerDoesToItsConfig(t *testing.T) {
