@@ -90,7 +90,9 @@ func TestFailedCommitSendsTheErrorHandlersAnswerWhole(t *testing.T) {
 			},
 		}, {
 			name: "redirects", status: 303, body: "<a href=\"/sorry\">See Other</a>.\n\n", location: "/sorry",
-			onError: func(w http.ResponseWriter, r *http.Request, err error) { http.Redirect(w, r, "/sorry", 303) },
+			onError: func(w http.ResponseWriter, r *http.Request, err error) {
+				http.Redirect(w, r, "/sorry", http.StatusSeeOther)
+			},
 		}, {
 			name: "writes twice", status: 500, body: "sorry",
 			onError: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -127,7 +129,7 @@ func TestFailedCommitSendsTheErrorHandlersAnswerWhole(t *testing.T) {
 		}, {
 			name: "panics half way", status: 503, body: "Service Unavailable\n",
 			onError: func(w http.ResponseWriter, r *http.Request, err error) {
-				http.Redirect(w, r, "/sorry", 303)
+				http.Redirect(w, r, "/sorry", http.StatusSeeOther)
 				w.Header().Set("Content-Encoding", "gzip")
 				panic("a bug in it")
 			},
