@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/session"
+)
+
+const (
+	remembered  = 30 * 24 * time.Hour
+	longestName = 40 // characters
+)
+
+func (a *app) showSignIn(w http.ResponseWriter, r *http.Request) {
+	d, _ := refused.Get(session.FromRequest(r))
+	a.render(w, r, http.StatusOK, "signin.html", "Sign in", d)
+}
+
+// A proof tells what became of the token that a sign-in replaced.
+type proof struct {
+	Before string `json:"before"` // the mark of the old token
+	Opens  bool   `json:"opens"`  // whether it opened a session right after
+}
+
+const replaced session.Key[proof] = "proof"
+
+// signIn takes any name: this demo has no passwords. What counts is Regenerate: a token that
+// somebody planted or saw before the sign-in opens nothing afterwards.
+func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	name := strings.TrimSpace(r.FormValue("name"))
+	if n := utf8.RuneCountInString(name); n == 0 || n > longestName || !utf8.ValidString(name) {
+		refused.Flash(s, draft{Text: beginning(name), Error: fmt.Sprintf("A name has 1 to %d characters.", longestName)})
+		redirect(w, r, "/sign-in")
+		return
+	}
+	keep := r.FormValue("remember") != ""
+	if keep {
+		s.Remember(remembered) // is Regenerate with other limits
+	} else {
+		s.Remember(0) // is Regenerate with those of the configuration
+	}
+	s.Set("user", name)
+	s.Set("remembered", keep)
+	s.Flash("success", "Signed in as "+name+".")
+	a.prove(s, r)
+	redirect(w, r, "/session")
+}
+
+// regenerate gives a new token without a sign-in, as after any change of privilege.
+func (a *app) regenerate(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	s.Regenerate()
+	s.Flash("success", "The session has a new token.")
+	a.prove(s, r)
+	redirect(w, r, "/session")
+}
+
+// prove stores the new token now, and then tries the old one.
+func (a *app) prove(s *session.Session, r *http.Request) {
+	old, err := r.Cookie(a.cookie)
+	if err != nil {
+		return // there was no token to replace
+	}
+	if err := s.Save(); err != nil {
+		return // the commit says so too, with an error answer
+	}
+	replaced.Flash(s, proof{Before: mark(old.Value), Opens: a.opens(old)})
+}
+
+// opens reports whether a cookie opens a session, by a request of its own.
+func (a *app) opens(cookie *http.Cookie) (live bool) {
+	ask := a.manager.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		live = !session.FromRequest(r).IsNew()
+	}))
+	r, err := http.NewRequest(http.MethodGet, "http://localhost/", nil)
+	if err != nil {
+		return false
+	}
+	r.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
+	ask.ServeHTTP(nowhere{http.Header{}}, r)
+	return live
+}
+
+// nowhere is a response that nobody reads.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n nowhere) WriteHeader(int)             {}
+
+func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	s.Destroy()
+	s.Flash("success", "Signed out. The session and all that was in it are gone; this message began a new one.")
+	redirect(w, r, "/")
+}

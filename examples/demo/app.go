@@ -1,0 +1,264 @@
+package main
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"html/template"
+	"io"
+	"log"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/session"
+)
+
+const longestForm = 64 << 10 // bytes
+
+//go:embed templates static
+var files embed.FS
+
+// An app is the demo: a manager of sessions, templates that know the session, and a journal of
+// what went over the wire.
+type app struct {
+	cfg     session.Config
+	manager *session.Manager
+	pages   *session.Templates
+	journal *journal
+	others  []string // drivers that the page about drivers offers
+	cookie  string   // the name of the default driver's cookie
+}
+
+func newApp(cfg session.Config) (*app, error) {
+	a := &app{
+		cookie:  cfg.CookieAttributes.Prefix + cfg.Default,
+		journal: newJournal(cfg.CookieAttributes.Prefix),
+		others:  []string{"memory", "cookie"},
+	}
+	if cfg.Default == "redis" || cfg.Redis.URL+cfg.Redis.Host != "" || cfg.Redis.Port != 0 {
+		a.others = append(a.others, "redis") // elsewhere there is none to ask
+	}
+	cfg.ErrorHandler = a.showFailure
+	manager, err := session.NewManager(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.cfg, a.manager = cfg, manager
+
+	// The function "session" is there when the templates are parsed; Templates binds it to
+	// each request's session when they are executed.
+	set, err := template.New("").Funcs(session.TemplateFuncs()).Funcs(helpers).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	a.pages = session.NewTemplates(set)
+	return a, nil
+}
+
+// handler puts the parts of the application into their order, the outermost first: a form that
+// another site posts is refused before anything else is asked.
+func (a *app) handler() http.Handler {
+	site := http.NewServeMux()
+	site.HandleFunc("GET /static/{name}", serveStatic) // needs no session, so none is there
+	site.Handle("GET /favicon.ico", http.RedirectHandler("/static/icon.svg", http.StatusFound))
+	site.Handle("/", a.journal.watch(a.manager.Middleware(a.journal.name(a.routes()))))
+	guarded := http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(site, longestForm))
+	return secureHeaders(slowNetwork(guarded))
+}
+
+func (a *app) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", a.showNotes)
+	mux.HandleFunc("POST /notes", a.addNote)
+	mux.HandleFunc("POST /notes/{id}/done", a.toggleNote)
+	mux.HandleFunc("POST /notes/{id}/delete", a.deleteNote)
+
+	mux.HandleFunc("GET /flash", a.showFlash)
+	mux.HandleFunc("POST /flash", a.postFlash)
+	mux.HandleFunc("GET /flash/between", a.showBetween)
+	mux.HandleFunc("GET /flash/landing", a.showLanding)
+	mux.HandleFunc("GET /flash/badge.svg", a.serveBadge)
+	mux.HandleFunc("GET /flash/poll.js", a.servePollScript)
+	mux.HandleFunc("GET /flash/poll", a.servePoll)
+	mux.HandleFunc("GET /flash/rules.json", a.serveRules)
+
+	mux.HandleFunc("GET /sign-in", a.showSignIn)
+	mux.HandleFunc("POST /sign-in", a.signIn)
+	mux.HandleFunc("POST /sign-out", a.signOut)
+	mux.HandleFunc("GET /session", a.showSession)
+	mux.HandleFunc("POST /session/regenerate", a.regenerate)
+	mux.HandleFunc("POST /session/reset", a.reset)
+
+	mux.HandleFunc("GET /drivers", a.showDrivers)
+	mux.HandleFunc("POST /drivers/{name}", a.countOnDriver)
+
+	mux.HandleFunc("GET /at-once", a.showAtOnce)
+	mux.HandleFunc("GET /at-once/idle", a.showIdle)
+	mux.HandleFunc("POST /at-once/add", a.addSlowly)
+	mux.HandleFunc("POST /at-once/stream", a.stream)
+
+	mux.HandleFunc("GET /wire", a.showWire)
+	mux.HandleFunc("/", a.showNotFound)
+	return mux
+}
+
+// A view is what every page's template gets.
+type view struct {
+	Title  string
+	Path   string
+	Driver string
+	Pages  []link
+	Data   any
+}
+
+type link struct{ Path, Title string }
+
+// Current says how a page belongs to a link of the navigation: it is its page, or below it.
+func (v view) Current(l link) string {
+	switch {
+	case l.Path == v.Path:
+		return "page"
+	case l.Path != "/" && strings.HasPrefix(v.Path, l.Path+"/"):
+		return "true"
+	}
+	return ""
+}
+
+var pages = []link{
+	{"/", "Notes"},
+	{"/flash", "Flash messages"},
+	{"/session", "This session"},
+	{"/drivers", "Drivers"},
+	{"/at-once", "At once"},
+	{"/wire", "On the wire"},
+}
+
+// render answers with a page. A template that fails has written nothing, so the answer can still
+// be an error.
+func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if session.FromRequest(r).Has("user") {
+		// After the sign-out, the back button must not show what was on the page.
+		w.Header().Set("Cache-Control", "no-store")
+	}
+	v := view{Title: title, Path: r.URL.Path, Driver: a.cfg.Default, Pages: pages, Data: data}
+	p := &page{w, status}
+	if err := a.pages.ExecuteTemplate(p, r, name, v); err != nil {
+		log.Printf("%s: %v", name, err)
+		if p.status != 0 {
+			http.Error(w, "the page could not be rendered", http.StatusInternalServerError)
+		}
+	}
+}
+
+// A page sends its status with its first byte: when all of it is rendered.
+type page struct {
+	http.ResponseWriter
+	status int
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	if p.status != 0 {
+		p.WriteHeader(p.status)
+		p.status = 0
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+// redirect sends the browser to a page by GET, whatever it asked with.
+func redirect(w http.ResponseWriter, r *http.Request, to string) {
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (a *app) showNotFound(w http.ResponseWriter, r *http.Request) {
+	a.render(w, r, http.StatusNotFound, "failure.html", "Not found", failure{
+		Text: "There is no page of this name.",
+	})
+}
+
+// A failure is what the error page shows.
+type failure struct {
+	Text    string
+	Largest []session.KeySize
+}
+
+// showFailure answers a request whose session could not be loaded or stored. Errors may name
+// hosts and keys, so the page says only what a visitor can do something about.
+func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
+	var size *session.SizeError
+	switch {
+	case errors.As(err, &size):
+		a.render(w, r, http.StatusRequestEntityTooLarge, "failure.html", "Does not fit", failure{
+			Text: "The session would need a cookie of " + strconv.Itoa(size.Size) + " bytes, and browsers keep " +
+				strconv.Itoa(size.Limit) + ". Nothing of this request was stored.",
+			Largest: size.Largest,
+		})
+	case errors.Is(err, session.ErrUnavailable):
+		a.render(w, r, http.StatusServiceUnavailable, "failure.html", "Back soon", failure{
+			Text: "Sessions cannot be reached right now. Nobody was signed out; try again in a moment.",
+		})
+	default:
+		log.Print(err)
+		a.render(w, r, http.StatusInternalServerError, "failure.html", "Something went wrong", failure{
+			Text: "The session could not be stored. Nothing of this request was.",
+		})
+	}
+}
+
+// secureHeaders lets the pages use what this server sends, and nothing else.
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "+
+			"connect-src 'self'; frame-src 'self'; frame-ancestors 'self'; form-action 'self'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// slowNetwork lets a request with ?slow=1500 wait that many milliseconds before it reaches the
+// application, as if the way to it were long.
+func slowNetwork(next http.Handler) http.Handler {
+	const longest = 3000
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ms, err := strconv.Atoi(r.URL.Query().Get("slow")); err == nil && ms > 0 {
+			pause(r, time.Duration(min(ms, longest))*time.Millisecond)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pause waits, or until the browser has gone, and reports whether it is still there.
+func pause(r *http.Request, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// serveStatic sends a file that browsers keep, and ask for again only where it has changed.
+func serveStatic(w http.ResponseWriter, r *http.Request) {
+	name := path.Join("static", r.PathValue("name"))
+	data, err := files.ReadFile(name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	sum := sha256.Sum256(data)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Etag", `"`+hex.EncodeToString(sum[:8])+`"`)
+	file, err := files.Open(name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	defer file.Close()
+	http.ServeContent(w, r, name, time.Time{}, file.(io.ReadSeeker))
+}

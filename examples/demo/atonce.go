@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"time"
+
+	"example.com/session"
+)
+
+const (
+	tabTakes   = 2 * time.Second        // so long that one can press both buttons
+	streamStep = 400 * time.Millisecond // between two lines of the stream
+	streamEnds = 5                      // lines
+)
+
+func (a *app) showAtOnce(w http.ResponseWriter, r *http.Request) {
+	a.render(w, r, http.StatusOK, "atonce.html", "At once", nil)
+}
+
+// showIdle is what stands in a frame before its button was pressed.
+func (a *app) showIdle(w http.ResponseWriter, r *http.Request) {
+	a.render(w, r, http.StatusOK, "frame.html", "Waiting", "Nothing yet.")
+}
+
+// addSlowly loads the session, takes its time, and then adds a note: two of it at once both
+// began with a session in which the other's note was not.
+func (a *app) addSlowly(w http.ResponseWriter, r *http.Request) {
+	tab := r.FormValue("tab")
+	if tab != "A" && tab != "B" {
+		a.showNotFound(w, r)
+		return
+	}
+	s := session.FromRequest(r)
+	if err := s.Open(); err != nil {
+		return // the error answer goes out, or the changes would be dropped
+	}
+	seen := len(notesIn(s))
+	if !pause(r, tabTakes) {
+		return
+	}
+	newNoteKey().Set(s, note{Text: "From tab " + tab})
+	s.Increment("added", 1)
+	a.render(w, r, http.StatusOK, "frame.html", "Tab "+tab,
+		fmt.Sprintf("Notes that tab %s saw when it began: %d. It added one.", tab, seen))
+}
+
+// stream sends lines while the session is being stored: each line stands for a Save.
+func (a *app) stream(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	s.Increment("streams", 1)
+	if err := s.Save(); err != nil { // begins a session while its cookie can still go out
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprint(w, streamHead)
+	out := http.NewResponseController(w)
+	for step := 1; step <= streamEnds; step++ {
+		out.Flush()
+		if !pause(r, streamStep) {
+			return
+		}
+		s.Set("stream.step", step)
+		if err := s.Save(); err != nil {
+			fmt.Fprintf(w, "<li>%s</li>\n", html.EscapeString(streamFault(err)))
+			break
+		}
+		fmt.Fprintf(w, "<li>Step %d is stored.</li>\n", step)
+	}
+	fmt.Fprint(w, "<li>The end.</li></ol></main></body></html>\n")
+}
+
+const streamHead = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Stream</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/style.css"></head>
+<body class="frame"><main><h1 class="quiet">Stream</h1><ol class="steps">
+<li>The header has left, and with it every cookie.</li>
+`
+
+// streamFault says why nothing more can be stored.
+func streamFault(err error) string {
+	switch {
+	case errors.Is(err, session.ErrLateChange):
+		return "The cookie driver needs a Set-Cookie to store, and the header has left: nothing more can be stored."
+	case errors.Is(err, session.ErrNoSession):
+		return "The session ended meanwhile, in another tab: the stream stops."
+	}
+	return "The session cannot be stored now: the stream stops."
+}

@@ -1,0 +1,119 @@
+// Demo is a small web application that shows the whole library: notes kept in the session, flash
+// messages, sign-in with a new token, drivers side by side, requests at once, and a picture of
+// what went over the wire.
+//
+//	go run ./examples/demo                    sessions in this process
+//	go run ./examples/demo -driver cookie     in the browser, sealed
+//	go run ./examples/demo -driver redis      in redis on 127.0.0.1:6379
+//	go run ./examples/demo -config file.json  as the file says
+//
+// It prints the address to open. With -tls it speaks HTTPS with a certificate of its own, which
+// browsers warn of, and its cookies are named __Host-s_ and the driver.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"example.com/session"
+)
+
+func main() {
+	driver := flag.String("driver", "", "where sessions are kept: memory, cookie or redis (default memory, or as -config says)")
+	file := flag.String("config", "", "a configuration as session.LoadConfig reads it")
+	address := flag.String("address", "127.0.0.1:8080", "where to listen")
+	secure := flag.Bool("tls", false, "speak HTTPS with a certificate made at start")
+	flag.Parse()
+	if err := run(*driver, *file, *address, *secure); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(driver, file, address string, secure bool) error {
+	cfg, err := configure(driver, file, secure)
+	if err != nil {
+		return err
+	}
+	a, err := newApp(cfg)
+	if err != nil {
+		return err
+	}
+	defer a.manager.Close()
+	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return serve(server, listener, secure)
+}
+
+// configure joins the file, where there is one, with what the flags say.
+func configure(driver, file string, secure bool) (cfg session.Config, err error) {
+	cfg.Default = "memory"
+	if file != "" {
+		if cfg, err = session.LoadConfig(file); err != nil {
+			return cfg, err
+		}
+	}
+	if driver != "" {
+		cfg.Default = driver
+	}
+	if cfg.Default == "" {
+		cfg.Default = "cookie" // what a configuration that names none means
+	}
+	if cfg.Secret == "" {
+		cfg.Secret = os.Getenv("SESSION_SECRET")
+	}
+	if cfg.Secret == "" {
+		cfg.Secret = session.NewSecret()
+		log.Print("SESSION_SECRET is not set: made a secret that ends with this process, and sealed cookies with it")
+	}
+	if cfg.CookieAttributes.Prefix == "" {
+		cfg.CookieAttributes.Prefix = "s_"
+		if secure {
+			cfg.CookieAttributes.Prefix = "__Host-s_" // browsers take it from this host over TLS only
+		}
+	}
+	return cfg, nil
+}
+
+// serve runs until the process is told to end, and lets requests under way finish.
+func serve(server *http.Server, listener net.Listener, secure bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		if !secure {
+			log.Printf("serving http://%s (Ctrl-C ends it)", listener.Addr())
+			ended <- server.Serve(listener)
+			return
+		}
+		config, err := selfSigned()
+		if err != nil {
+			ended <- err
+			return
+		}
+		server.TLSConfig = config
+		log.Printf("serving https://%s (Ctrl-C ends it)", listener.Addr())
+		ended <- server.ServeTLS(listener, "", "")
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}

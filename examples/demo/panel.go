@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/session"
+)
+
+const cookieLimit = 4096 // bytes of name and value that browsers keep
+
+// A panel is what the page about the session shows.
+type panel struct {
+	Exists   bool
+	Handle   string
+	Created  time.Time
+	Ends     time.Time
+	Lifetime bar
+	Idle     bar
+	Cookie   cookieUse
+	Proof    proof
+	Token    string // its mark
+	Keys     []keyUse
+	Bytes    int
+}
+
+// A bar shows how much of something is left, or used.
+type bar struct {
+	Label string
+	Text  string
+	Share float64 // percent
+	Runs  int     // seconds until it is empty; 0 for one that stands still
+}
+
+type cookieUse struct {
+	Name  string
+	Bytes int
+	Bar   bar
+}
+
+type keyUse struct {
+	Key, Kind string
+	Bytes     int
+}
+
+func (a *app) showSession(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	p := panel{
+		Exists:  !s.IsNew(),
+		Handle:  s.Handle(),
+		Created: s.CreatedAt(),
+		Ends:    s.ExpiresAt(),
+		Cookie:  a.cookieUse(r),
+	}
+	if c, err := r.Cookie(a.cookie); err == nil {
+		p.Token = mark(c.Value)
+	}
+	p.Proof, _ = replaced.Get(s)
+	lifetime, idle := a.limits(s)
+	p.Lifetime = timeBar("Lifetime", lifetime-time.Since(p.Created), lifetime)
+	p.Idle = timeBar("Idle", idle, idle)
+	p.Keys, p.Bytes = keysOf(s)
+	a.render(w, r, http.StatusOK, "session.html", "This session", p)
+}
+
+// limits are those of the session: a remembered one has its own.
+func (a *app) limits(s *session.Session) (lifetime, idle time.Duration) {
+	if s.GetBool("remembered") {
+		return remembered, remembered
+	}
+	lifetime, idle = a.cfg.Lifetime, a.cfg.IdleTimeout
+	switch a.cfg.Default {
+	case "cookie":
+		idle = orDefault(a.cfg.Cookie.IdleTimeout, idle)
+	case "memory":
+		idle = orDefault(a.cfg.Memory.IdleTimeout, idle)
+	case "redis":
+		idle = orDefault(a.cfg.Redis.IdleTimeout, idle)
+	}
+	return orDefault(lifetime, 24*time.Hour), orDefault(idle, time.Hour)
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+func timeBar(label string, left, whole time.Duration) bar {
+	left = min(max(left, 0), whole)
+	return bar{
+		Label: label,
+		Text:  roughly(left) + " of " + roughly(whole) + " left",
+		Share: 100 * float64(left) / float64(whole),
+		Runs:  int(left.Seconds()),
+	}
+}
+
+// roughly says a duration as people do.
+func roughly(d time.Duration) string {
+	const day = 24 * time.Hour
+	units := []struct {
+		size time.Duration
+		name string
+	}{{day, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}}
+	for i, unit := range units[:3] {
+		if d < unit.size || d < 2*day && unit.size == day {
+			continue
+		}
+		text := fmt.Sprintf("%d %s", d/unit.size, unit.name)
+		if next := units[i+1]; d%unit.size >= next.size {
+			text += fmt.Sprintf(" %d %s", d%unit.size/next.size, next.name)
+		}
+		return text
+	}
+	return fmt.Sprintf("%d s", d/time.Second)
+}
+
+// cookieUse tells how much of what browsers keep of one cookie the session's takes.
+func (a *app) cookieUse(r *http.Request) cookieUse {
+	use := cookieUse{Name: a.cookie}
+	if c, err := r.Cookie(a.cookie); err == nil {
+		use.Bytes = len(c.Name) + len(c.Value)
+	}
+	use.Bar = bar{
+		Label: "Size",
+		Text:  fmt.Sprintf("%d of %d bytes used", use.Bytes, cookieLimit),
+		Share: 100 * float64(use.Bytes) / cookieLimit,
+	}
+	return use
+}
+
+// keysOf lists what is in a session, by what it takes as JSON.
+func keysOf(s *session.Session) (keys []keyUse, sum int) {
+	for key, value := range s.All() {
+		text, err := json.Marshal(value)
+		if err != nil {
+			continue
+		}
+		keys = append(keys, keyUse{key, kindOf(value), len(text)})
+		sum += len(key) + len(text)
+	}
+	slices.SortFunc(keys, func(a, b keyUse) int { return strings.Compare(a.Key, b.Key) })
+	return keys, sum
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return "text"
+	case bool:
+		return "yes or no"
+	case int, int64, uint64, float64:
+		return "number"
+	case []any:
+		return "list"
+	}
+	return "object"
+}
+
+func (a *app) reset(w http.ResponseWriter, r *http.Request) {
+	s := session.FromRequest(r)
+	s.Reset()
+	s.Flash("success", "The session's data is cleared. The session itself goes on.")
+	redirect(w, r, "/session")
+}
