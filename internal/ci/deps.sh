@@ -27,6 +27,7 @@ have redis-server || missing+=(redis-server)
 compiles || missing+=(gcc libc6-dev)
 if [ -f e2e/go.mod ]; then
 	have chromium chromium-browser google-chrome || missing+=(chromium)
+	have npm || missing+=(npm)
 fi
 if grep -rqsF redis-sentinel --include='*.go' goredis; then
 	have redis-sentinel || missing+=(redis-sentinel)

@@ -1,0 +1,159 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSignInChangesTheCookieAndTheOldOneIsDead(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/")
+		b.addNote("from before")
+		before := b.cookies()[s.cookie()]
+		b.signIn("Ann")
+		require.Equal(t, "/session", b.path())
+		assert.Equal(t, "Signed in as Ann.", b.alert())
+		assert.Contains(t, b.text(".proof"), "opens nothing any more")
+		assert.Equal(t, "Signed in as Ann", b.text(".name"))
+		after := b.cookies()[s.cookie()]
+		assert.NotEqual(t, before.Value, after.Value)
+		b.visit("/")
+		assert.Equal(t, []string{"from before"}, b.notes(), "the sign-in lost data")
+
+		thief := s.open(t)
+		thief.setCookie(s.cookie(), before.Value)
+		thief.visit("/")
+		assert.Empty(t, thief.notes(), "the token from before the sign-in still opens the session")
+		assert.Empty(t, thief.text(".name"))
+	})
+}
+
+func TestSignOutEndsTheSessionForEveryTabAndCopy(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.signIn("Ann")
+		second := b.another()
+		second.visit("/session")
+		require.Equal(t, "Signed in as Ann", second.text(".name"))
+		copied := b.cookies()[s.cookie()].Value
+
+		b.press(".who button")
+		assert.Contains(t, b.alert(), "Signed out.")
+		assert.Empty(t, b.text(".name"))
+		second.reload()
+		assert.Empty(t, second.text(".name"), "the other tab is still signed in")
+
+		thief := s.open(t)
+		thief.setCookie(s.cookie(), copied)
+		thief.visit("/session")
+		assert.Empty(t, thief.text(".name"), "a copy of the cookie still opens the session")
+	})
+}
+
+func TestBackButtonAfterSignOutShowsNothingOfTheSession(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.signIn("Ann")
+		require.Equal(t, "/session", b.path())
+		b.press(".who button")
+		require.Contains(t, b.alert(), "Signed out.")
+		b.back()
+		require.Equal(t, "/session", b.path())
+		assert.Empty(t, b.text(".name"), "the page of the ended session is shown again")
+		assert.NotContains(t, b.texts("tbody td:first-child"), "user")
+	})
+}
+
+func TestRememberedSessionLastsThirtyDays(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.signIn("Ann")
+		b.expectLifetime(s, 24*time.Hour)
+		b.press(".who button")
+		b.visit("/sign-in")
+		b.fill("#name", "Ann")
+		b.do(chromedp.Click(chromedp.CSS("[name=remember]")))
+		b.press("main form button")
+		assert.Contains(t, b.text(".meter .figure"), "of 30 d left")
+		b.expectLifetime(s, 30*24*time.Hour)
+	})
+}
+
+// expectLifetime checks until when the browser keeps the session's cookie.
+func (b *tab) expectLifetime(s *site, lifetime time.Duration) {
+	b.t.Helper()
+	expires := time.Unix(int64(b.cookies()[s.cookie()].Expires), 0)
+	assert.WithinDuration(b.t, time.Now().Add(lifetime), expires, time.Minute)
+}
+
+func TestPanelShowsTheSessionAsItIs(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/session")
+		assert.Contains(t, b.text(".empty"), "This browser has no session.")
+		b.visit("/")
+		b.addNote("counted")
+		b.visit("/session")
+		facts := b.texts(".facts dd")
+		require.Len(t, facts, 4)
+		assert.Equal(t, s.driver, facts[0])
+		assert.Len(t, facts[1], 22, "the handle")
+		bars := b.texts(".meter .figure")
+		require.Len(t, bars, 3)
+		assert.Regexp(t, `^(24 h|23 h 59 min) of 24 h left$`, bars[0])
+		assert.Equal(t, "1 h of 1 h left", bars[1])
+		cookie := b.cookies()[s.cookie()]
+		assert.Contains(t, bars[2], "of 4096 bytes used")
+		assert.Contains(t, bars[2], itoa(len(cookie.Name)+len(cookie.Value)))
+		assert.Contains(t, b.texts("tbody td:first-child"), "added")
+
+		width := `document.querySelector(".fill").width.animVal.value`
+		begun := eval[float64](b, width)
+		b.awaits(width + " < " + ftoa(begun))
+	})
+}
+
+func TestNewTokenAndClearedDataLeaveASessionThatWorks(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/")
+		b.addNote("to be cleared")
+		b.visit("/session")
+		handle := b.texts(".facts dd")[1]
+		b.press("[action$=regenerate] button")
+		assert.Equal(t, "The session has a new token.", b.alert())
+		assert.Contains(t, b.text(".proof"), "opens nothing any more")
+		b.reload()
+		renewed := b.texts(".facts dd")[1]
+		assert.NotEqual(t, handle, renewed)
+		b.press("[action$=reset] button")
+		b.reload()
+		assert.Equal(t, renewed, b.texts(".facts dd")[1], "the session itself goes on")
+		assert.Equal(t, "The session is empty.", b.text(".empty"))
+	})
+}
+
+func TestOtherDriverForOneCallLeavesTemplatesOnTheDefault(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		other := "cookie"
+		if s.driver == "cookie" {
+			other = "memory"
+		}
+		b := s.open(t)
+		b.visit("/drivers")
+		b.press("[action='/drivers/" + other + "'] button")
+		assert.Equal(t, "Counted to 1 with the "+other+" driver.", b.alert(), "the message is the default driver's")
+		assert.Equal(t, "0", b.text("#default-count"), "the template asks another driver")
+		b.press("[action='/drivers/" + s.driver + "'] button")
+		b.press("[action='/drivers/" + s.driver + "'] button")
+		assert.Equal(t, "2", b.text("#default-count"))
+		cookies := b.cookies()
+		assert.Contains(t, cookies, "s_"+other)
+		assert.Contains(t, cookies, "s_"+s.driver)
+	})
+}

@@ -1,0 +1,77 @@
+package e2e_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTwoTabsThatAddAtOnceLoseNothing(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		first := s.open(t)
+		first.visit("/")
+		first.addNote("from before")
+		second := first.another()
+		first.visit("/at-once")
+		second.visit("/at-once")
+		first.do(chromedp.Click(chromedp.CSS("[value=A]")))
+		second.do(chromedp.Click(chromedp.CSS("[value=B]")))
+		first.awaits(inFrame("tab-a", "Notes that tab A saw when it began: 1. It added one."))
+		second.awaits(inFrame("tab-b", "Notes that tab B saw when it began: 1. It added one."))
+
+		first.visit("/")
+		notes := first.notes()
+		if s.driver == "cookie" { // the last Set-Cookie wins, as README says
+			assert.Len(t, notes, 2)
+			return
+		}
+		slices.Sort(notes)
+		assert.Equal(t, []string{"From tab A", "From tab B", "from before"}, notes)
+		assert.Contains(t, first.text("main"), "3 added in this session")
+	})
+}
+
+// inFrame is an expression that holds when a frame of the page shows a text.
+func inFrame(name, text string) string {
+	return `document.querySelector("[name=` + name + `]").contentDocument.body?.innerText.includes("` + text + `")`
+}
+
+func TestStreamStoresTheSessionWhileItsPageIsOnTheWay(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/at-once")
+		b.do(chromedp.Click(chromedp.CSS("[target=stream] button")))
+		if s.driver == "cookie" {
+			b.awaits(inFrame("stream", "nothing more can be stored"))
+			return
+		}
+		b.awaits(inFrame("stream", "Step 1 is stored"))
+		require.False(t, eval[bool](b, inFrame("stream", "The end")), "the page came in one piece")
+		second := b.another()
+		second.visit("/session")
+		assert.Contains(t, second.texts("tbody td:first-child"), "stream.step", "not stored before the end")
+		b.awaits(inFrame("stream", "Step 5 is stored"))
+		b.awaits(inFrame("stream", "The end"))
+	})
+}
+
+func TestStreamStopsWhenTheSessionEndsInAnotherTab(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		if s.driver == "cookie" {
+			return // it cannot store after the header at all: see the test above
+		}
+		b := s.open(t)
+		b.signIn("Ann")
+		second := b.another()
+		second.visit("/")
+		b.visit("/at-once")
+		b.do(chromedp.Click(chromedp.CSS("[target=stream] button")))
+		b.awaits(inFrame("stream", "Step 1 is stored"))
+		second.press(".who button")
+		b.awaits(inFrame("stream", "The session ended meanwhile"))
+		assert.False(t, eval[bool](b, inFrame("stream", "Step 5")))
+	})
+}

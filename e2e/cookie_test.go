@@ -1,0 +1,152 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/security"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func ftoa(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// expectCookie checks a cookie as the browser stored it.
+func expectCookie(t *testing.T, c *network.Cookie, host string, secure bool) {
+	t.Helper()
+	require.NotNil(t, c, "the browser did not store the cookie")
+	assert.Equal(t, network.CookieSameSiteLax, c.SameSite)
+	assert.True(t, c.HTTPOnly, "HttpOnly")
+	assert.Equal(t, secure, c.Secure, "Secure")
+	assert.Equal(t, "/", c.Path)
+	assert.Equal(t, host, c.Domain, "a leading dot would mean subdomains too")
+	assert.False(t, c.Session, "Max-Age")
+	assert.LessOrEqual(t, len(c.Name)+len(c.Value), 4096)
+}
+
+// flashWaits stores a flash message and stays where the hint that it waits is still set.
+func (b *tab) flashWaits() {
+	b.t.Helper()
+	b.visit("/flash")
+	b.do(chromedp.Evaluate[chromedp.Void](
+		`fetch("/flash", {method: "POST", redirect: "manual", body: new URLSearchParams({kind: "success", way: "straight"})})`,
+		chromedp.EvalAwaitPromise))
+}
+
+func TestBrowserStoresTheCookieWithItsAttributes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		how    setup
+		byName bool // http://localhost in place of http://127.0.0.1
+		host   string
+		secure bool
+	}{
+		{name: "Loopback", host: "127.0.0.1"},
+		{name: "Localhost", byName: true, host: "localhost"},
+		{name: "SecureOnLocalhost", how: setup{secure: "always"}, byName: true, host: "localhost", secure: true},
+		{name: "TLS", how: setup{tls: true}, byName: true, host: "localhost", secure: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachDriver(t, c.how, func(t *testing.T, s *site) {
+				b := s.open(t)
+				if c.byName {
+					b.url = s.localhost()
+				}
+				if c.how.tls {
+					call(b, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+				}
+				b.flashWaits()
+				cookies := b.cookies()
+				assert.Len(t, cookies, 2)
+				expectCookie(t, cookies[s.cookie()], c.host, c.secure)
+				expectCookie(t, cookies[s.cookie()+"_f"], c.host, c.secure)
+				assert.Empty(t, eval[string](b, "document.cookie"), "scripts see the cookie")
+
+				b.visit("/flash/landing")
+				assert.Contains(t, b.alert(), "success", "the browser does not send the cookie back")
+				cookies = b.cookies()
+				assert.NotContains(t, cookies, s.cookie()+"_f", "the hint outlives the message")
+				expectCookie(t, cookies[s.cookie()], c.host, c.secure)
+			})
+		})
+	}
+}
+
+func TestCookieNamesOverTLSAreBoundToTheHost(t *testing.T) {
+	eachDriver(t, setup{tls: true}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		call(b, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+		b.signIn("Ann")
+		assert.Equal(t, "Signed in as Ann", b.text(".name"))
+		for name := range b.cookies() {
+			assert.True(t, strings.HasPrefix(name, "__Host-s_"), name)
+		}
+	})
+}
+
+func TestPagesComeToABrowserThatRefusesCookies(t *testing.T) {
+	t.Parallel()
+	ctx, stop, err := launch(profileWithoutCookies(t))
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	for _, driver := range driverNames {
+		t.Run(driver, func(t *testing.T) {
+			s := start(t, driver, setup{})
+			b := newTab(t, ctx, s.url)
+			for _, path := range []string{"/", "/flash", "/sign-in", "/session", "/drivers", "/at-once", "/wire"} {
+				assert.Equal(t, 200, b.visit(path), path)
+			}
+			b.visit("/")
+			assert.Equal(t, 200, b.addNote("lost"))
+			assert.Empty(t, b.notes())
+			b.signIn("Ann")
+			assert.Contains(t, b.text(".empty"), "the browser refuses cookies")
+			assert.Empty(t, b.cookies(), "it takes cookies after all")
+		})
+	}
+}
+
+// profileWithoutCookies makes a profile of a browser whose owner has switched cookies off.
+func profileWithoutCookies(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "session-e2e-profile")
+	require.NoError(t, err)
+	t.Cleanup(func() { // not t.TempDir: a process of chromium may still write there for a moment
+		for end := time.Now().Add(5 * time.Second); os.RemoveAll(dir) != nil && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "Default"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Default", "Preferences"),
+		[]byte(`{"profile": {"default_content_setting_values": {"cookies": 2}}}`), 0o600))
+	return dir
+}
+
+func TestSessionThatOutgrowsItsCookieIsRefusedWholeAndSaysSo(t *testing.T) {
+	t.Parallel()
+	s := start(t, "cookie", setup{})
+	b := s.open(t)
+	b.provokes("413")
+	b.visit("/")
+	kept := 0
+	for status := 200; status == 200; kept++ {
+		require.Less(t, kept, 40, "a cookie of more than 4096 bytes?")
+		b.visit("/")
+		status = b.addNote(fmt.Sprintf("%d %s", kept, strings.Repeat("x", 190)))
+		require.Contains(t, []int{200, 413}, status)
+	}
+	assert.Contains(t, b.text("main"), "browsers keep 4096")
+	assert.Contains(t, b.text("main"), "The largest keys are note.")
+	b.visit("/")
+	assert.Len(t, b.notes(), kept-1, "the notes before it are kept")
+	assert.Empty(t, b.alert(), "nothing of the refused request is stored")
+}

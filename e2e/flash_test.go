@@ -1,0 +1,105 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFlashIsSeenOnceAfterTheRedirectAndGoneOnReload(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		for _, kind := range []string{"success", "warning", "danger"} {
+			b.flash(kind, "straight")
+			assert.Equal(t, "/flash/landing", b.path())
+			assert.Contains(t, b.alert(), kind)
+			assert.Contains(t, eval[string](b, `document.querySelector(".alert").className`), "alert-"+kind)
+			b.reload()
+			assert.Empty(t, b.alert(), "shown again after a reload")
+		}
+	})
+}
+
+func TestPicturesScriptsPollsAndPrefetchesDoNotEatAFlashMessage(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/")
+		b.addNote("so that there is a session")
+		b.flash("success", "between")
+		b.awaits(`location.pathname == "/flash/landing"`)
+		assert.Contains(t, b.alert(), "success", "the message is gone before its page came")
+
+		rows := b.texts("tbody tr")
+		for _, row := range []string{
+			"GET /flash/badge.svg\timage\t200",
+			"GET /flash/poll.js\tscript\t200",
+			"GET /flash/poll\tempty\t200",
+			"GET /\tprefetch\t200",
+			"GET /session\tprefetch\t200",
+		} {
+			assert.Contains(t, rows, row, "the browser did not ask for it in between")
+		}
+		b.reload()
+		assert.Empty(t, b.alert(), "shown again after a reload")
+	})
+}
+
+func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
+	eachDriver(t, setup{flashTTL: 2}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/")
+		b.addNote("stays")
+		b.flash("success", "late")
+		assert.Contains(t, b.alert(), "success", "dropped before two seconds were over")
+		b.flash("success", "later")
+		assert.Equal(t, "/flash/landing", b.path())
+		assert.Empty(t, b.alert(), "shown though two seconds were over")
+		b.visit("/")
+		assert.Empty(t, b.alert())
+		assert.Equal(t, []string{"stays"}, b.notes(), "the clock of flash took data with it")
+	})
+}
+
+func TestFlashWithoutTTLWaitsForALatePage(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.flash("success", "later")
+		assert.Contains(t, b.alert(), "success")
+	})
+}
+
+func TestRefusedFormKeepsWhatWasTyped(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		long := strings.TrimSpace(strings.Repeat("much too long ", 20))
+		b.visit("/")
+		require.Equal(t, 200, b.addNote(long))
+		assert.Equal(t, "The note was not added.", b.alert())
+		assert.Equal(t, long, ask(b, chromedp.Value(chromedp.CSS("#text"))))
+		assert.Equal(t, "279 characters are too many: a note has at most 200.", b.text("#text-error"))
+		assert.Equal(t, "text-error", eval[string](b, `document.querySelector("#text[aria-invalid=true]").getAttribute("aria-describedby")`))
+		assert.Empty(t, b.notes())
+		b.reload()
+		assert.Empty(t, ask(b, chromedp.Value(chromedp.CSS("#text"))), "the draft outlived its page")
+		assert.Empty(t, b.text("#text-error"))
+	})
+}
+
+func TestBackButtonNeitherPostsAgainNorBringsAMessageBack(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		b := s.open(t)
+		b.visit("/")
+		b.addNote("once")
+		require.Equal(t, "Note added.", b.alert())
+		b.visit("/flash")
+		b.back()
+		require.Equal(t, "/", b.path())
+		assert.Equal(t, []string{"once"}, b.notes(), "the way back posted the form again")
+		b.reload()
+		assert.Empty(t, b.alert(), "the server sent the message once more")
+		assert.Equal(t, []string{"once"}, b.notes())
+	})
+}

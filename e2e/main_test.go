@@ -1,0 +1,238 @@
+package e2e_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/session/internal/redistest"
+	"github.com/stretchr/testify/require"
+)
+
+// buildFlags are those that the demo is built with. The race detector watches it where it
+// watches the tests.
+var buildFlags = []string{"build"}
+
+const startLimit = 20 * time.Second
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "session-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	demo.path = filepath.Join(dir, "demo")
+	code := redistest.Main(m)
+	closeBrowser()
+	for _, fault := range stopSites() {
+		fmt.Fprintln(os.Stderr, fault)
+		code = 1
+	}
+	return code
+}
+
+// demo is the program under test, built when it is first needed.
+var demo struct {
+	path string
+	once sync.Once
+	err  error
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	demo.once.Do(func() {
+		args := append(buildFlags, "-o", demo.path, "example.com/session/examples/demo")
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			demo.err = fmt.Errorf("e2e: build the demo: %w\n%s", err, out)
+		}
+	})
+	require.NoError(t, demo.err)
+	return demo.path
+}
+
+// A site is the demo as it runs.
+type site struct {
+	url    string // http://127.0.0.1:port
+	driver string
+	prefix string // of its cookies' names
+
+	process *exec.Cmd
+	log     *watchedLog
+}
+
+// cookie is the name of the default driver's cookie.
+func (s *site) cookie() string { return s.prefix + s.driver }
+
+// localhost is the site's address by name.
+func (s *site) localhost() string { return strings.Replace(s.url, "127.0.0.1", "localhost", 1) }
+
+var driverNames = []string{"memory", "cookie", "redis"}
+
+// A setup is how a test wants the demo to be started; the zero value is how anybody starts it.
+type setup struct {
+	flashTTL int    // seconds, of each driver
+	secure   string // the attribute Secure: auto, always or never
+	tls      bool
+	redis    *redistest.Server // one that the test disturbs; nil: the common one
+}
+
+// eachDriver runs a test against the demo on every driver. Tests share the servers, and no
+// cookies: each has a browser context of its own.
+func eachDriver(t *testing.T, how setup, test func(t *testing.T, s *site)) {
+	t.Helper()
+	t.Parallel()
+	for _, driver := range driverNames {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t, driver, how))
+		})
+	}
+}
+
+// sites are the servers that run, until all tests are over.
+var sites struct {
+	mu      sync.Mutex
+	running map[siteKey]*site
+}
+
+type siteKey struct {
+	driver string
+	setup  setup
+}
+
+// start returns the demo on a driver; the first test that asks starts it, on a free port.
+func start(t *testing.T, driver string, how setup) *site {
+	t.Helper()
+	sites.mu.Lock()
+	defer sites.mu.Unlock()
+	key := siteKey{driver, how}
+	if s := sites.running[key]; s != nil {
+		return s
+	}
+	s, err := how.launch(t, driver)
+	require.NoError(t, err)
+	if sites.running == nil {
+		sites.running = make(map[siteKey]*site)
+	}
+	sites.running[key] = s
+	return s
+}
+
+// stopSites ends the servers, and returns what they had to complain of.
+func stopSites() (faults []error) {
+	for key, s := range sites.running {
+		if err := s.stop(); err != nil {
+			faults = append(faults, fmt.Errorf("e2e: the demo on %s (%+v): %w", key.driver, key.setup, err))
+		}
+	}
+	return faults
+}
+
+// config writes a configuration file. The redis in it is a real server.
+func (how setup) config(t *testing.T, driver string) (path string, err error) {
+	t.Helper()
+	own := map[string]any{}
+	if how.flashTTL > 0 {
+		own["flash_ttl"] = how.flashTTL
+	}
+	if driver == "redis" {
+		own["port"] = cmp.Or(how.redis, redistest.Shared(t)).Port()
+		own["namespace"] = fmt.Sprintf("e2e-%d-%s-%t", how.flashTTL, how.secure, how.tls)
+	}
+	config := map[string]any{"default": driver, driver: own}
+	if how.secure != "" {
+		config["cookie_attributes"] = map[string]any{"secure": how.secure}
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(t.TempDir(), "session.json") // read once, at start
+	return path, os.WriteFile(path, data, 0o600)
+}
+
+// launch runs the demo.
+func (how setup) launch(t *testing.T, driver string) (*site, error) {
+	t.Helper()
+	config, err := how.config(t, driver)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-address", "127.0.0.1:0", "-config", config}
+	if how.tls {
+		args = append(args, "-tls")
+	}
+	s := &site{driver: driver, prefix: "s_", log: &watchedLog{address: make(chan string, 1)}}
+	if how.tls {
+		s.prefix = "__Host-s_"
+	}
+	s.process = exec.Command(build(t), args...)
+	s.process.Stderr = s.log
+	if err := s.process.Start(); err != nil {
+		return nil, err
+	}
+	select {
+	case s.url = <-s.log.address:
+		return s, nil
+	case <-time.After(startLimit):
+		s.process.Process.Kill()
+		s.process.Wait()
+		return nil, fmt.Errorf("e2e: the demo does not serve:\n%s", s.log)
+	}
+}
+
+// stop ends the demo as an administrator would. It must have had nothing to complain of.
+func (s *site) stop() error {
+	s.process.Process.Signal(os.Interrupt)
+	killed := time.AfterFunc(startLimit, func() { s.process.Process.Kill() })
+	err := s.process.Wait()
+	killed.Stop()
+	if err != nil {
+		return fmt.Errorf("it ended with an error: %w\n%s", err, s.log)
+	}
+	for _, complaint := range []string{"DATA RACE", "panic", "superfluous", "template"} {
+		if strings.Contains(s.log.String(), complaint) {
+			return fmt.Errorf("it logged %q:\n%s", complaint, s.log)
+		}
+	}
+	return nil
+}
+
+var serving = regexp.MustCompile(`serving (https?://\S+)`)
+
+// A watchedLog keeps what the demo logs, and finds in it where it serves.
+type watchedLog struct {
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	found   bool
+	address chan string
+}
+
+func (l *watchedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Write(p)
+	if match := serving.FindSubmatch(l.buf.Bytes()); match != nil && !l.found {
+		l.found = true
+		l.address <- string(match[1])
+	}
+	return len(p), nil
+}
+
+func (l *watchedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}

@@ -1,0 +1,186 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A look is a way in which a person looks at the pages.
+type look struct {
+	name          string
+	scheme        string
+	width, height int64
+	mobile        bool
+}
+
+var looks = []look{
+	{name: "light", scheme: "light", width: 1280, height: 860},
+	{name: "dark", scheme: "dark", width: 1280, height: 860},
+	{name: "phone", scheme: "light", width: 360, height: 740, mobile: true},
+}
+
+func (b *tab) look(l look) {
+	b.t.Helper()
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}},
+	})
+	size := chromedp.EmulateViewport(l.width, l.height)
+	if l.mobile {
+		size = chromedp.EmulateViewport(l.width, l.height, chromedp.EmulateMobile, chromedp.EmulateScale(2))
+	}
+	b.do(size)
+}
+
+// A scene is a page in a state that is worth looking at, and how to get there.
+type scene struct {
+	name  string
+	reach func(b *tab)
+}
+
+var scenes = []scene{
+	{"notes-empty", func(b *tab) { b.visit("/") }},
+	{"notes", func(b *tab) {
+		b.visit("/")
+		for _, text := range []string{"Water the plants", "Return the library books before Friday", "Call Ann about the trip"} {
+			b.addNote(text)
+		}
+		b.press(".notes li:nth-child(2) .check")
+		b.addNote("Bread, olives, lemons")
+	}},
+	{"notes-refused", func(b *tab) {
+		b.visit("/")
+		b.fill("#text", strings.Repeat("too long ", 25))
+		b.press(".add button")
+	}},
+	{"flash", func(b *tab) { b.visit("/flash") }},
+	{"flash-between", func(b *tab) {
+		b.visit("/flash/between")
+		b.do(chromedp.Stop()) // or it goes on in a second
+	}},
+	{"flash-landing", func(b *tab) {
+		b.flash("warning", "between")
+		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`)
+	}},
+	{"sign-in", func(b *tab) { b.visit("/sign-in") }},
+	{"session", func(b *tab) { b.signIn("Ann Example") }},
+	{"drivers", func(b *tab) {
+		b.visit("/drivers")
+		b.press(".tiles li:nth-child(2) button")
+	}},
+	{"at-once", func(b *tab) {
+		b.visit("/at-once")
+		b.do(chromedp.Click(chromedp.CSS("[value=A]")), chromedp.Click(chromedp.CSS("[target=stream] button")))
+		b.awaits(inFrame("tab-a", "It added one"))
+		b.awaits(inFrame("stream", "The end"))
+	}},
+	{"frame", func(b *tab) { b.visit("/at-once/idle") }},
+	{"wire", func(b *tab) {
+		b.visit("/")
+		b.addNote("Look at the wire")
+		b.visit("/wire")
+	}},
+	{"not-found", func(b *tab) {
+		b.provokes("404")
+		b.visit("/no-such-page")
+	}},
+}
+
+func TestPagesLookRightAndAreAccessible(t *testing.T) {
+	eachDriver(t, setup{}, func(t *testing.T, s *site) {
+		looks := looks
+		if s.driver != "memory" {
+			looks = looks[:1] // what differs between the drivers is not the style
+		}
+		b := s.open(t)
+		for _, scene := range scenes {
+			b.look(looks[0])
+			scene.reach(b)
+			for _, l := range looks {
+				b.look(l)
+				where := scene.name + "-" + l.name
+				assert.Empty(t, b.violations(), where)
+				assert.LessOrEqual(t, eval[float64](b, "document.documentElement.scrollWidth"), float64(l.width),
+					"%s is wider than its window", where)
+				b.picture(s.driver + "-" + where)
+			}
+		}
+	})
+}
+
+// violations asks axe-core what hinders people, and returns what it calls serious or critical.
+func (b *tab) violations() (found []string) {
+	b.t.Helper()
+	type violation struct{ ID, Impact, Help, Target string }
+	b.do(chromedp.Evaluate[chromedp.Void](axe(b.t)))
+	all := eval[[]violation](b, `axe.run(document, {iframes: false, resultTypes: ["violations"]}).then(r =>
+		r.violations.map(v => ({id: v.id, impact: v.impact, help: v.help, target: v.nodes.map(n => n.target + ": " + n.failureSummary).join("; ")})))`)
+	for _, v := range all {
+		if v.Impact == "serious" || v.Impact == "critical" {
+			found = append(found, fmt.Sprintf("%s (%s): %s: %s", v.ID, v.Impact, v.Help, v.Target))
+		}
+	}
+	return found
+}
+
+var axeCore struct {
+	once   sync.Once
+	source string
+	err    error
+}
+
+// axe returns the source of axe-core, fetched by npm in the locked version.
+func axe(t *testing.T) string {
+	t.Helper()
+	axeCore.once.Do(func() {
+		if axeCore.err = fetchAxe(); axeCore.err != nil {
+			return
+		}
+		source, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
+		axeCore.source, axeCore.err = string(source), err
+	})
+	require.NoError(t, axeCore.err)
+	return axeCore.source
+}
+
+// fetchAxe runs npm, unless what it would fetch is there.
+func fetchAxe() error {
+	wanted, err := versionOf("package-lock.json")
+	if err != nil {
+		return err
+	}
+	if there, err := versionOf(filepath.Join("node_modules", ".package-lock.json")); err == nil && there == wanted {
+		return nil
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return fmt.Errorf("e2e: npm is not installed: apt-get install npm")
+	}
+	if out, err := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
+		return fmt.Errorf("e2e: fetch axe-core with npm ci: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// versionOf returns the version of axe-core that a lock file has.
+func versionOf(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var lock struct {
+		Packages map[string]struct{ Version string }
+	}
+	err = json.Unmarshal(data, &lock)
+	return lock.Packages["node_modules/axe-core"].Version, err
+}
