@@ -29,7 +29,7 @@ func TestPicturesScriptsPollsAndPrefetchesDoNotEatAFlashMessage(t *testing.T) {
 		b.visit("/")
 		b.addNote("so that there is a session")
 		b.flash("success", "between")
-		b.awaits(`location.pathname == "/flash/landing"`)
+		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`) // the path changes before the page is there
 		assert.Contains(t, b.alert(), "success", "the message is gone before its page came")
 
 		rows := b.texts("tbody tr")
