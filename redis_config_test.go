@@ -349,32 +349,21 @@ func TestNegativeMaxActiveMeansNoLimit(t *testing.T) {
 
 func TestPoolWaitBoundsTheWaitForAConnection(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name              string
-		wait, store, want time.Duration
-	}{
-		{name: "set", wait: longer, store: time.Minute, want: longer},
-		{name: "as long as StoreTimeout", wait: -1, store: longer, want: longer},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			p := redistest.NewProxy(t, redistest.Start(t).Addr())
-			v := newVisitor(t, newManager(t, session.Config{Default: "redis", Logger: quiet, StoreTimeout: test.store,
-				Redis: session.RedisConfig{Host: p.Host(), Port: p.Port(), Options: session.RedisOptions{
-					MaxActive: 1, PoolWait: test.wait, ReadTimeout: time.Minute}}}))
-			release := holding(t, v, p, 1)
-			var pages sync.WaitGroup
-			for range 20 {
-				pages.Go(func() {
-					assertLasts(t, test.want, func() {
-						assert.Equal(t, http.StatusServiceUnavailable, v.another().get("/").StatusCode)
-					})
-				})
-			}
-			pages.Wait()
-			release()
+	p := redistest.NewProxy(t, redistest.Start(t).Addr())
+	v := newVisitor(t, newManager(t, session.Config{Default: "redis", Logger: quiet, StoreTimeout: time.Minute,
+		Redis: session.RedisConfig{Host: p.Host(), Port: p.Port(), Options: session.RedisOptions{
+			MaxActive: 1, PoolWait: longer, ReadTimeout: time.Minute}}}))
+	release := holding(t, v, p, 1)
+	var pages sync.WaitGroup
+	for range 20 {
+		pages.Go(func() {
+			assertLasts(t, longer, func() {
+				assert.Equal(t, http.StatusServiceUnavailable, v.another().get("/").StatusCode)
+			})
 		})
 	}
+	pages.Wait()
+	release()
 }
 
 // onEval is the fault of a driver's own commands.

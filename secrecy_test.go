@@ -286,7 +286,9 @@ func useOther(w http.ResponseWriter, r *http.Request, s *session.Session) {
 func (tap *wiretap) printRequest(w http.ResponseWriter, r *http.Request, s *session.Session, m *session.Manager) {
 	tap.print(s.Err())
 	tap.printHeld(s)
-	tap.print(m)
+	// html/template copies what a pointer points to, which other requests count in: the whole
+	// of it is printed when they are done.
+	fmt.Fprintf(tap, "%v %+v %#v\n", m, m, m)
 	tap.print(m.Stats())
 	tap.printHeld(w)
 	tap.printHeld(r.Context())

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -741,5 +742,29 @@ func TestCrossOriginProtectionComposes(t *testing.T) {
 			s.ask(cookie, func(own *session.Session) { orders = own.GetInt("orders") })
 			assert.Equal(t, 4, orders, "what was refused changed nothing")
 		})
+	}
+}
+
+// Documents.
+
+// SECURITY.md and CONTRIBUTING.md name tests: each of them is there.
+func TestEveryTestThatADocumentNamesIsThere(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	var source strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		source.Write(text)
+	}
+	named := regexp.MustCompile(`\b(Test|Fuzz)[A-Z0-9]\w+`)
+	for document, least := range map[string]int{"SECURITY.md": 60, "CONTRIBUTING.md": 12} {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		names := named.FindAllString(string(text), -1)
+		assert.GreaterOrEqual(t, len(names), least, document)
+		for _, name := range names {
+			assert.Contains(t, source.String(), "func "+name+"(", "%s names it", document)
+		}
 	}
 }
