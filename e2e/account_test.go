@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -112,10 +114,35 @@ func TestPanelShowsTheSessionAsItIs(t *testing.T) {
 		assert.Contains(t, bars[2], itoa(len(cookie.Name)+len(cookie.Value)))
 		assert.Contains(t, b.texts("tbody td:first-child"), "added")
 
-		width := `document.querySelector(".fill").width.animVal.value`
-		begun := eval[float64](b, width)
-		b.awaits(width + " < " + ftoa(begun))
+		width := `(at => {
+			const bar = document.querySelectorAll(".bar")[1]
+			bar.setCurrentTime(at)
+			return bar.querySelector(".fill").width.animVal.value / bar.getBoundingClientRect().width
+		})`
+		for _, at := range []struct{ seconds, left float64 }{{0, 1}, {1800, .5}, {3500, .04}, {3601, 0}} {
+			assert.InDelta(t, at.left, eval[float64](b, width+"("+ftoa(at.seconds)+")"), .03, "the bar after %v s of an hour", at.seconds)
+		}
 	})
+}
+
+func TestPageWhoseBarsFallRests(t *testing.T) {
+	t.Parallel()
+	b := start(t, "memory", setup{}).open(t)
+	b.signIn("Ann")
+	require.NotZero(t, eval[int](b, `document.querySelectorAll(".fill > *").length`), "no bar falls")
+	call(b, performance.Enable, performance.EnableParams{})
+	layouts := func() float64 {
+		for _, m := range call(b, performance.GetMetrics, cdp.Empty{}).Metrics {
+			if m.Name == "LayoutCount" {
+				return m.Value
+			}
+		}
+		require.Fail(t, "the browser does not count layouts")
+		return 0
+	}
+	begun := layouts()
+	time.Sleep(time.Second)
+	assert.Less(t, layouts()-begun, 5.0, "layouts in one second of a page that stands still")
 }
 
 func TestNewTokenAndClearedDataLeaveASessionThatWorks(t *testing.T) {

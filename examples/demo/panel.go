@@ -33,8 +33,16 @@ type bar struct {
 	Label string
 	Text  string
 	Share float64 // percent
-	Runs  int     // seconds until it is empty; 0 for one that stands still
+	Steps []step  // how it falls; none for one that stands still
 }
+
+// A step is what a bar shows from some time on.
+type step struct {
+	At    float64 // seconds after the page came
+	Share float64 // percent
+}
+
+const barSteps = 50 // until a full bar is empty
 
 type cookieUse struct {
 	Name  string
@@ -93,12 +101,15 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 
 func timeBar(label string, left, whole time.Duration) bar {
 	left = min(max(left, 0), whole)
-	return bar{
+	b := bar{
 		Label: label,
 		Text:  roughly(left) + " of " + roughly(whole) + " left",
 		Share: 100 * float64(left) / float64(whole),
-		Runs:  int(left.Seconds()),
 	}
+	for passed := whole / barSteps; passed <= left && passed > 0; passed += whole / barSteps {
+		b.Steps = append(b.Steps, step{passed.Seconds(), 100 * float64(left-passed) / float64(whole)})
+	}
+	return b
 }
 
 // roughly says a duration as people do.
