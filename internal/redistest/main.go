@@ -36,10 +36,10 @@ func Shared(tb testing.TB) *Server {
 	return shared.server
 }
 
-// Main runs the tests, stops the shared server, and returns the code to exit with. Where the tests
-// passed but a goroutine with a function of this module on its stack is still there five seconds
-// later, it prints the stacks and returns 1.
-func Main(m *testing.M) int { return run(m, 5*time.Second) }
+// Main runs the tests (of a *testing.M, or of what wraps one), stops the shared server, and
+// returns the code to exit with. Where the tests passed but a goroutine with a function of this
+// module on its stack is still there five seconds later, it prints the stacks and returns 1.
+func Main(m interface{ Run() int }) int { return run(m, 5*time.Second) }
 
 func run(m interface{ Run() int }, limit time.Duration) int {
 	shared.owned = true
