@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +36,19 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	demo.path = filepath.Join(dir, "demo")
-	code := redistest.Main(m)
+	// Many tests wait most of the time, for a page that is slow on purpose: more of them go at
+	// once than there are processors, unless -parallel says how many.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	return redistest.Main(tests{m})
+}
+
+// tests end what they have started before anybody looks for leaks, or stops their redis.
+type tests struct{ *testing.M }
+
+func (ts tests) Run() int {
+	code := ts.M.Run()
 	closeBrowser()
 	for _, fault := range stopSites() {
 		fmt.Fprintln(os.Stderr, fault)
@@ -69,6 +83,7 @@ type site struct {
 	prefix string // of its cookies' names
 
 	process *exec.Cmd
+	ended   chan error // what Wait returned
 	log     *watchedLog
 }
 
@@ -174,22 +189,39 @@ func (how setup) launch(t *testing.T, driver string) (*site, error) {
 	if how.tls {
 		args = append(args, "-tls")
 	}
-	s := &site{driver: driver, prefix: "s_", log: &watchedLog{address: make(chan string, 1)}}
+	s := &site{driver: driver, prefix: "s_", ended: make(chan error, 1), log: &watchedLog{address: make(chan string, 1)}}
 	if how.tls {
 		s.prefix = "__Host-s_"
 	}
 	s.process = exec.Command(build(t), args...)
 	s.process.Stderr = s.log
-	if err := s.process.Start(); err != nil {
+	s.process.SysProcAttr = dieWithParent()
+	started := make(chan error)
+	go s.run(started)
+	if err := <-started; err != nil {
 		return nil, err
 	}
 	select {
 	case s.url = <-s.log.address:
 		return s, nil
+	case err := <-s.ended:
+		return nil, fmt.Errorf("e2e: the demo ended at once: %w\n%s", err, s.log)
 	case <-time.After(startLimit):
 		s.process.Process.Kill()
-		s.process.Wait()
+		<-s.ended
 		return nil, fmt.Errorf("e2e: the demo does not serve:\n%s", s.log)
+	}
+}
+
+// run starts the demo and waits for its end, on a thread that it holds until then: what
+// dieWithParent asks for is tied to the thread.
+func (s *site) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := s.process.Start()
+	started <- err
+	if err == nil {
+		s.ended <- s.process.Wait()
 	}
 }
 
@@ -197,7 +229,7 @@ func (how setup) launch(t *testing.T, driver string) (*site, error) {
 func (s *site) stop() error {
 	s.process.Process.Signal(os.Interrupt)
 	killed := time.AfterFunc(startLimit, func() { s.process.Process.Kill() })
-	err := s.process.Wait()
+	err := <-s.ended
 	killed.Stop()
 	if err != nil {
 		return fmt.Errorf("it ended with an error: %w\n%s", err, s.log)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,11 +97,15 @@ var scenes = []scene{
 	}},
 }
 
+// worded are the scenes whose words depend on the driver.
+var worded = map[string]bool{"session": true, "drivers": true, "at-once": true, "wire": true}
+
 func TestPagesLookRightAndAreAccessible(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
-		looks := looks
-		if s.driver != "memory" {
-			looks = looks[:1] // what differs between the drivers is not the style
+		looks, scenes := looks, scenes
+		if s.driver != "memory" { // what differs between the drivers is words on a few pages, not the style
+			looks = looks[:1]
+			scenes = slices.DeleteFunc(slices.Clone(scenes), func(s scene) bool { return !worded[s.name] })
 		}
 		b := s.open(t)
 		for _, scene := range scenes {
