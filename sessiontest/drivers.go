@@ -8,6 +8,9 @@
 //			return session.StoreDriver(newFileStore(t.TempDir()))
 //		})
 //	}
+//
+// [Context] gives the test of a handler a session to set and to look into, and [Client] a
+// browser of a real server.
 package sessiontest
 
 import (
