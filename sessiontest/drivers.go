@@ -72,6 +72,7 @@ var suite = []struct {
 	{name: "ExpiryNeverMovesBack", run: testExpiryIsMonotone},
 
 	{name: "CancelledContextDoesNotLookLikeNoSession", sealed: true, run: testCancelled},
+	{name: "FaultAtAnyCallLosesAndRepeatsNothing", sealed: true, run: testFaults},
 	{name: "ParallelSavesOfOneRecordKeepTheirOwn", sealed: true, run: testParallelCopies},
 	{name: "ParallelSavesLoseNothing", run: testParallelSaves},
 	{name: "ParallelRepeatsCountOnce", run: testParallelRepeats},

@@ -15,6 +15,9 @@ import (
 const (
 	writers = 8
 	rounds  = 10
+
+	// A crowd that goes on for so long after its session has ended will not stop by itself.
+	crowdLimit = 5 * time.Second
 )
 
 // testParallelCopies holds for every driver: a save has at least what its record had and what
@@ -102,6 +105,7 @@ func testParallelNewSessions(t *testing.T, k *kit) {
 type crowd struct {
 	acknowledged atomic.Int64
 	failed       atomic.Value // an error that is not ErrNoSession
+	stopped      atomic.Bool  // it should have ended by itself
 	started      chan struct{}
 	done         chan struct{}
 }
@@ -121,7 +125,7 @@ func (k *kit) startCrowd(t *testing.T, rec *session.Record) *crowd {
 }
 
 func (k *kit) write(ctx context.Context, rec *session.Record, c *crowd) {
-	for i := 0; ; i++ {
+	for i := 0; !c.stopped.Load(); i++ {
 		b := k.builder(k.start, add("n", 1))
 		ch, err := b.Build()
 		if err == nil {
@@ -145,7 +149,10 @@ func (k *kit) write(ctx context.Context, rec *session.Record, c *crowd) {
 // wait waits for the writers, who stop when the session is gone.
 func (c *crowd) wait(t *testing.T) int {
 	t.Helper()
+	late := time.AfterFunc(crowdLimit, func() { c.stopped.Store(true) })
 	<-c.done
+	late.Stop()
+	require.False(t, c.stopped.Load(), "saves to a session that has ended are acknowledged")
 	require.Nil(t, c.failed.Load())
 	return int(c.acknowledged.Load())
 }

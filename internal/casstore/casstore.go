@@ -13,8 +13,8 @@ import (
 )
 
 // A Store does everything that the contract of session.Store allows: it calls change more than
-// once, takes the bytes back that it gave out, and remembers what has expired. The zero value
-// is empty and ready.
+// once, takes the bytes back that it gave out, remembers what has expired, and fails after it
+// has stored where its context ends just then. The zero value is empty and ready.
 type Store struct {
 	mu      sync.Mutex
 	entries map[string]session.Entry
@@ -43,8 +43,11 @@ func (s *Store) Update(ctx context.Context, id string, change func(old []byte) (
 		if err != nil || entry.Data == nil {
 			return err
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if rand.IntN(4) > 0 && s.swap(id, old, entry) {
-			return nil
+			return ctx.Err() // the data is there, and the acknowledgement may be lost
 		}
 	}
 }
