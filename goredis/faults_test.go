@@ -1,0 +1,263 @@
+package goredis_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/session"
+	"example.com/session/internal/redistest"
+)
+
+func TestErrorRepliesAreToldApart(t *testing.T) {
+	t.Parallel()
+	p := redistest.NewProxy(t, redistest.Shared(t).Addr())
+	b := newBrowser(t, closing(t, redis.NewClient(&redis.Options{Addr: p.Addr(), MaxRetries: -1})), nil)
+	require.Equal(t, "1", b.body("/add"))
+	for _, test := range []struct {
+		reply  string
+		status int
+	}{
+		{reply: "LOADING Redis is loading the dataset in memory", status: 503},
+		{reply: "READONLY You can't write against a read only replica.", status: 503},
+		{reply: "ERR Error running script (call to f_1): @user_script:8: -READONLY You can't write", status: 503},
+		{reply: "MASTERDOWN Link with MASTER is down", status: 503},
+		{reply: "CLUSTERDOWN The cluster is down", status: 503},
+		{reply: "TRYAGAIN Multiple keys request during rehashing of slot", status: 503},
+		{reply: "BUSY Redis is busy running a script.", status: 503},
+		{reply: "OOM command not allowed when used memory > 'maxmemory'.", status: 503},
+		{reply: "MISCONF Redis is configured to save RDB snapshots", status: 503},
+		{reply: "NOREPLICAS Not enough good replicas to write.", status: 503},
+		{reply: "MOVED 3999 127.0.0.1:6381", status: 503},
+		{reply: "ASK 3999 127.0.0.1:6381", status: 503},
+		{reply: "ERR max number of clients reached", status: 503},
+		{reply: "NOAUTH Authentication required.", status: 500},
+		{reply: "WRONGPASS invalid username-password pair", status: 500},
+		{reply: "NOPERM this user has no permissions", status: 500},
+		{reply: "WRONGTYPE Operation against a key", status: 500},
+	} {
+		p.Set(onEval(redistest.Fault{Reply: "-" + test.reply}))
+		for _, path := range []string{"/read", "/add", "/login", "/logout"} {
+			status, _, header := b.get(path)
+			assert.Equal(t, test.status, status, "%s: %s", path, test.reply)
+			assert.Empty(t, header["Set-Cookie"], "%s: %s", path, test.reply)
+		}
+		assert.Equal(t, "plain", b.body("/plain"))
+		p.Set(nil)
+		assert.Equal(t, "1", b.body("/read"))
+	}
+}
+
+func onEval(fault redistest.Fault) func([]string) redistest.Fault {
+	return func(command []string) redistest.Fault {
+		if strings.HasPrefix(strings.ToUpper(command[0]), "EVAL") {
+			return fault
+		}
+		return redistest.Fault{}
+	}
+}
+
+// A password that is not right is a fault of the configuration, and no outage.
+func TestWrongPasswordIsAConfigurationError(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--requirepass", "secret")
+	for _, test := range []struct {
+		password string
+		status   int
+	}{{password: "secret", status: 200}, {password: "other", status: 500}, {password: "", status: 500}} {
+		b := newBrowser(t, closing(t, redis.NewClient(&redis.Options{Addr: server.Addr(), Password: test.password})), nil)
+		status, _, _ := b.get("/add")
+		assert.Equal(t, test.status, status, test.password)
+		assert.Equal(t, test.status == 200, b.manager.Ping(t.Context()) == nil)
+	}
+}
+
+// A sent is what a script was told about an earlier try of it.
+type sent struct{ command, again string }
+
+// watch notes each command that changes a session. Its number is the second argument, after the
+// command, the script, how many keys there are, the key, and the time.
+func watch(p *redistest.Proxy, fault func(n int) redistest.Fault) *[]sent {
+	var mu sync.Mutex
+	all := new([]sent)
+	p.Set(func(c []string) redistest.Fault {
+		name := strings.ToUpper(c[0])
+		if !strings.HasPrefix(name, "EVAL") || len(c) < 10 || len(c[5]) != 8 {
+			return redistest.Fault{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		*all = append(*all, sent{command: name, again: c[6]})
+		return fault(len(*all))
+	})
+	return all
+}
+
+// go-redis tries again by itself. What it sends then must say so, or a save that the server has
+// forgotten the number of would count twice.
+func TestTriesThatTheClientMakesByItselfSayThatTheyAreNotTheFirst(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	p := redistest.NewProxy(t, server.Addr())
+	b := newBrowser(t, closing(t, redis.NewClient(&redis.Options{Addr: p.Addr()})), nil)
+	b.body("/add")
+	b.body("/add") // its script is known now
+
+	all := watch(p, func(n int) redistest.Fault { return redistest.Fault{Lose: n <= 2} })
+	assert.Equal(t, "3", b.body("/add"))
+	assert.Equal(t, []sent{{"EVALSHA", "0"}, {"EVALSHA", "1"}, {"EVALSHA", "1"}}, *all)
+
+	do(t, server, "SCRIPT", "FLUSH")
+	all = watch(p, func(int) redistest.Fault { return redistest.Fault{} })
+	assert.Equal(t, "4", b.body("/add"))
+	assert.Equal(t, []sent{{"EVALSHA", "0"}, {"EVAL", "0"}}, *all, "NOSCRIPT is not a try")
+
+	do(t, server, "SCRIPT", "FLUSH")
+	all = watch(p, func(n int) redistest.Fault { return redistest.Fault{Lose: n == 2} })
+	assert.Equal(t, "5", b.body("/add"))
+	assert.Equal(t, []sent{{"EVALSHA", "0"}, {"EVAL", "0"}, {"EVAL", "1"}}, *all)
+}
+
+func TestCountersAreExactThoughRepliesAreLost(t *testing.T) {
+	t.Parallel()
+	p := redistest.NewProxy(t, redistest.Shared(t).Addr())
+	b := newBrowser(t, closing(t, redis.NewClient(&redis.Options{Addr: p.Addr()})), nil)
+	b.body("/add")
+	var seen atomic.Int64
+	p.Set(func(c []string) redistest.Fault {
+		return redistest.Fault{Lose: strings.HasPrefix(strings.ToUpper(c[0]), "EVAL") && seen.Add(1)%5 == 0}
+	})
+	var acknowledged, unknown atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 40 {
+				response, err := b.client.Get(b.url + "/add")
+				if err == nil && response.StatusCode == http.StatusOK {
+					acknowledged.Add(1)
+				} else {
+					unknown.Add(1)
+				}
+				if err == nil {
+					response.Body.Close()
+				}
+			}
+		})
+	}
+	all.Wait()
+	p.Set(nil)
+	n, err := strconv.ParseInt(b.body("/read"), 10, 64)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, n-1, acknowledged.Load(), "an acknowledged increment is lost")
+	assert.LessOrEqual(t, n-1, acknowledged.Load()+unknown.Load(), "an increment counted twice")
+	assert.Greater(t, acknowledged.Load(), int64(250))
+}
+
+// A client that looks at no deadlines waits five seconds for each reply, and tries four times.
+func TestStoreTimeoutBoundsAClientThatIgnoresDeadlines(t *testing.T) {
+	t.Parallel()
+	const timeout = 300 * time.Millisecond
+	for _, test := range []struct {
+		name    string
+		options redis.Options
+	}{
+		{name: "as it comes"},
+		{name: "respecting deadlines", options: redis.Options{ContextTimeoutEnabled: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := redistest.NewProxy(t, redistest.Shared(t).Addr())
+			test.options.Addr = p.Addr()
+			b := newBrowser(t, closing(t, redis.NewClient(&test.options)), func(cfg *session.Config) { cfg.StoreTimeout = timeout })
+			b.body("/add")
+			p.Set(func([]string) redistest.Fault { return redistest.Fault{Hang: true} })
+			begin := time.Now()
+			status, _, header := b.get("/read")
+			assert.Equal(t, http.StatusServiceUnavailable, status)
+			assert.NotEmpty(t, header.Get("Retry-After"))
+			assert.Less(t, time.Since(begin), timeout+2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			assert.ErrorIs(t, b.manager.Ping(ctx), session.ErrUnavailable)
+			p.Set(nil)
+			p.Cut()
+			assert.Equal(t, "1", b.body("/read"))
+		})
+	}
+}
+
+// slow is a hook of an application that keeps its commands back until they are given up.
+type slow struct{ on atomic.Bool }
+
+func (*slow) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*slow) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (s *slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if s.on.Load() {
+			<-ctx.Done()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// What is given up and then sent would come after whatever the application did next. go-redis asks
+// its pool first, which gives nothing once the context has ended.
+func TestSaveThatWasGivenUpIsNotSentLater(t *testing.T) {
+	t.Parallel()
+	p := redistest.NewProxy(t, redistest.Shared(t).Addr())
+	client := closing(t, redis.NewClient(&redis.Options{Addr: p.Addr()}))
+	keeper := new(slow)
+	client.AddHook(keeper)
+	b := newBrowser(t, client, func(cfg *session.Config) { cfg.StoreTimeout = 100 * time.Millisecond })
+	b.body("/add")
+	b.body("/add") // its script is known now
+	all := watch(p, func(int) redistest.Fault { return redistest.Fault{} })
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s := session.FromRequest(r)
+		s.Increment("n", 10)
+		keeper.on.Store(true) // the load has passed
+		assert.ErrorIs(t, s.Save(), session.ErrUnavailable)
+		keeper.on.Store(false)
+		fmt.Fprint(w, s.GetInt("n"))
+	})
+	serve(t, b, mux)
+	assert.Equal(t, "12", b.body("/"))
+	assert.Equal(t, []sent{{"EVALSHA", "1"}}, *all, "the save that was given up was sent")
+}
+
+// serve makes a browser talk to another handler under the same manager.
+func serve(t *testing.T, b *browser, handler http.Handler) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: b.manager.Middleware(handler)}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	b.url = "http://" + l.Addr().String()
+}
+
+// The client is the application's.
+func TestManagerLeavesTheClientOpen(t *testing.T) {
+	t.Parallel()
+	client := closing(t, redis.NewClient(&redis.Options{Addr: redistest.Shared(t).Addr()}))
+	b := newBrowser(t, client, nil)
+	b.body("/add")
+	require.NoError(t, b.manager.Close())
+	assert.NoError(t, client.Ping(t.Context()).Err())
+}
