@@ -340,6 +340,7 @@ func (s *Session) send(ch *Changes) error {
 	s.q.m.stats.saves.Add(1)
 	op := operation{writing, ch.Now()}
 	tok, err := s.src.driver.Save(ctx, s.base, ch)
+	s.noteCopy(ch, err)
 	if err == nil {
 		s.sent = nil
 		s.q.m.heard(s.src, op, nil)
@@ -361,6 +362,19 @@ func (s *Session) send(ch *Changes) error {
 		s.note(err)
 	}
 	return err
+}
+
+// noteCopy notes a rotation that may have ended the old token and has no answer. Sent again, it may
+// fail before it comes that far, and the copy is there all the same.
+func (s *Session) noteCopy(ch *Changes, err error) {
+	var unsure *unsureError
+	switch {
+	case err != nil && !isGone(err) && !errors.As(err, &unsure):
+	case unsure != nil:
+		s.extra().copied = ch
+	case s.extras != nil:
+		s.extras.copied = nil
+	}
 }
 
 // settled notes what the driver has stored.

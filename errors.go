@@ -112,3 +112,10 @@ func refusedConfig(err error) error {
 func unavailable(op string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, op, err)
 }
+
+// An unsureError is why a rotation has stored its copy under the new token and does not know
+// whether the old one still opens the session.
+type unsureError struct{ cause error }
+
+func (e *unsureError) Error() string { return e.cause.Error() }
+func (e *unsureError) Unwrap() error { return e.cause }

@@ -154,7 +154,7 @@ func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) e
 		if err := d.create(ctx, ch.Apply(copied), ch, try > 0); err != nil {
 			return err
 		}
-		done, now, err := d.retire(ctx, copied, ch, copied.numbers)
+		done, now, err := d.retireCopied(ctx, copied, ch)
 		switch {
 		case done:
 			return nil
@@ -180,6 +180,34 @@ func (d *RedisDriver) retire(ctx context.Context, old *Record, ch *Changes, save
 	}
 	now, err := readRecord(old.Token(), reply, ch.Now())
 	return false, now, err
+}
+
+// How long a rotation waits before it asks again: at first, and at most.
+const (
+	firstPause = 5 * time.Millisecond
+	longPause  = 200 * time.Millisecond
+)
+
+// retireCopied is retire once the copy is stored. Where the server gives no answer, the old token
+// may have ended, and who is not told of the new one would be signed out. So it asks again until
+// ctx's deadline; the number makes that safe.
+func (d *RedisDriver) retireCopied(ctx context.Context, copied *Record, ch *Changes) (bool, *Record, error) {
+	_, patient := ctx.Deadline()
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		done, now, err := d.retire(ctx, copied, ch, copied.numbers)
+		var refused *configError
+		if err == nil || isGone(err) || errors.Is(err, errMalformed) || errors.As(err, &refused) {
+			return done, now, err
+		}
+		if !patient {
+			return false, nil, &unsureError{err}
+		}
+		select {
+		case <-ctx.Done():
+			return false, nil, &unsureError{err}
+		case <-time.After(pause):
+		}
+	}
 }
 
 // takeBack removes the copy that a rotation has stored, where it has stored one.

@@ -250,12 +250,18 @@ func isAboutBody(key string) bool {
 		strings.HasPrefix(key, http.TrailerPrefix)
 }
 
-// writeSavedCookies adds the cookies of the sessions that were saved before another one failed.
+// writeSavedCookies adds the cookies of the sessions that were saved before another one failed, and
+// of those whose old token may have ended: a client that is not told of the new one would be
+// signed out.
 func (q *request) writeSavedCookies(h http.Header) {
 	for _, s := range q.sessions(nil) {
 		s.mu.Lock()
 		switch {
 		case !s.opened || s.src.byIP || s.failed != nil || s.isDoomed():
+		case s.extras != nil && s.extras.copied != nil:
+			s.settled(s.extras.copied.token, s.extras.copied)
+			s.writeToken(h)
+			s.writeHint(h)
 		case s.writeToken(h):
 			s.writeHint(h)
 		case s.extras != nil && s.extras.gone:

@@ -114,6 +114,7 @@ type extras struct {
 	gone     bool     // Destroy was called: the cookie goes, unless a new session begins
 	unusable bool     // a cookie came that cannot be ours
 	doubles  bool     // several different cookies came
+	copied   *Changes // a rotation whose copy is stored, with no answer whether the old token ended
 }
 
 func (s *Session) extra() *extras {
@@ -411,7 +412,10 @@ func (s *Session) Destroy() {
 	s.q.touched.Store(true)
 	x := s.extra()
 	x.doomed = append(x.doomed, s.tokens()...)
-	x.gone, x.now, x.looked = true, nil, nil
+	if x.copied != nil {
+		x.doomed = append(x.doomed, x.copied.token)
+	}
+	x.gone, x.now, x.looked, x.copied = true, nil, nil, nil
 	s.opened = true
 	s.rec, s.base, s.view, s.todo, s.sent, s.saved, s.tok = nil, nil, nil, nil, nil, nil, nil
 	s.shared, s.rotate, s.limits, s.dead = false, false, nil, false

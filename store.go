@@ -148,8 +148,10 @@ func (d *storeDriver) rotate(ctx context.Context, old Token, ch *Changes) (Token
 		if err := d.put(ctx, ch.Apply(copied), ch.Number()); err != nil {
 			return Token{}, err
 		}
-		if retired, err := d.retire(ctx, copied, ch); retired || err != nil {
-			return fresh, err
+		if retired, err := d.retire(ctx, copied, ch); err != nil {
+			return fresh, &unsureError{err}
+		} else if retired {
+			return fresh, nil
 		}
 	}
 	return Token{}, errors.New("session: replace a token: the session changed too often meanwhile")
