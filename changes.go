@@ -220,6 +220,16 @@ func (ch *Changes) merge(rec *Record, remember bool) *Record {
 	return next
 }
 
+// appendPacked appends the packed form of the merged record, without save numbers.
+func (ch *Changes) appendPacked(dst []byte, rec *Record) []byte {
+	head := ch.mergeHead(rec)
+	dst = head.append(dst, 0)
+	if rec != nil && ch.changesNothing() {
+		return append(dst, rec.body...)
+	}
+	return ch.appendBody(dst, rec)
+}
+
 // mergeHead returns the head of the merged record. The last use never goes back: another
 // process's clock, or a request that was quicker, may be ahead of this commit.
 func (ch *Changes) mergeHead(rec *Record) header {

@@ -102,14 +102,15 @@ func (d *CookieDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token,
 	if err := ch.Check(rec); err != nil {
 		return Token{}, err
 	}
-	next := ch.merge(rec, false)
-	if err := fits(scopeOf(rec, ch), next); err != nil {
-		return Token{}, err
+	name := scopeOf(rec, ch)
+	buf := ch.appendPacked(d.keys.begin(name, sizeAtMost(rec, ch)), rec)
+	if cookieSize(name, len(buf)-plainAt(name)) > maxCookie {
+		return Token{}, fits(name, ch.merge(rec, false))
 	}
 	if rec != nil && ch.Rotates() {
 		d.remember(rec.head.id, ch.Now())
 	}
-	return d.seal(scopeOf(rec, ch), next), nil
+	return Token{scope: name, value: d.keys.finish(name, buf)}, nil
 }
 
 // Destroy ends a session within this process. See Driver and CookieDriver for what that means.
@@ -127,19 +128,18 @@ func (d *CookieDriver) destroyAt(_ context.Context, tok Token, now time.Time) er
 // check reports whether the record with the changes would not fit into the cookie. Most are so
 // far from the limit that nothing needs to be merged to tell.
 func (d *CookieDriver) check(rec *Record, ch *Changes) error {
-	before := headSize
-	if rec != nil {
-		before = rec.packedSize()
-	}
-	if cookieSize(scopeOf(rec, ch), before+ch.growth()) <= maxCookie {
+	if cookieSize(scopeOf(rec, ch), sizeAtMost(rec, ch)) <= maxCookie {
 		return nil
 	}
 	return fits(scopeOf(rec, ch), ch.merge(rec, false))
 }
 
-func (d *CookieDriver) seal(name string, rec *Record) Token {
-	packed, _ := rec.AppendBinary(nil)
-	return Token{scope: name, value: d.keys.seal(name, packed)}
+// sizeAtMost returns how many bytes the record with the changes packs to at the most.
+func sizeAtMost(rec *Record, ch *Changes) int {
+	if rec == nil {
+		return headSize + 1 + ch.growth()
+	}
+	return rec.packedSize() + ch.growth()
 }
 
 // scopeOf returns the cookie name that the result of the changes is sealed for.

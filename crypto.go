@@ -102,10 +102,27 @@ func (k *keyring) add(fields map[[sealedHeader]byte]string, field, secret string
 
 // seal returns the value of the named cookie that holds plaintext.
 func (k *keyring) seal(name string, plaintext []byte) string {
-	key := k.keys[0]
-	buf := make([]byte, 0, sealedHeader+len(name)+sealedOverhead+len(plaintext))
-	aad := append(append(buf, key.header[:]...), name...)
-	wire := key.cipher.seal(append(aad, key.header[:]...), plaintext, aad)[len(aad):]
+	return k.finish(name, append(k.begin(name, len(plaintext)), plaintext...))
+}
+
+// begin returns a buffer to which about size bytes of plaintext are to be appended, for finish
+// to seal them where they lie: the record of a session is packed only once, and for nothing else.
+func (k *keyring) begin(name string, size int) []byte {
+	buf := make([]byte, 0, sealedHeader+len(name)+sealedOverhead+size)
+	header := k.keys[0].header
+	buf = append(append(append(buf, header[:]...), name...), header[:]...)
+	return buf[:plainAt(name)]
+}
+
+// plainAt returns where the plaintext lies in a buffer of begin: after the additional data, the
+// value's own header, and the part of the nonce that stands before GCM's output.
+func plainAt(name string) int { return sealedHeader + len(name) + sealedHeader + xaesSalt }
+
+// finish returns the value of the named cookie that holds what was appended to buf.
+func (k *keyring) finish(name string, buf []byte) string {
+	at := plainAt(name)
+	aad := buf[:sealedHeader+len(name)]
+	wire := k.keys[0].cipher.seal(buf[:at-xaesSalt], buf[at:], aad)[len(aad):]
 	var text [1024]byte // spares most sessions an allocation; longer ones move to the heap
 	return string(base64.RawURLEncoding.AppendEncode(text[:0], wire))
 }
@@ -232,7 +249,8 @@ func newXAES(key []byte) (*xaes, error) {
 	return x, nil
 }
 
-// seal appends the nonce and the sealed plaintext to dst.
+// seal appends the nonce and the sealed plaintext to dst. The plaintext may lie in dst's own
+// memory, right behind the first half of the nonce, and is overwritten then.
 func (x *xaes) seal(dst, plaintext, aad []byte) []byte {
 	n := len(dst)
 	dst = append(dst, make([]byte, xaesSalt)...)

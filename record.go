@@ -283,19 +283,23 @@ const (
 // Numbers are big-endian, times in milliseconds since 1970, durations in milliseconds.
 // ParseRecord reads it back. The error is always nil.
 func (r *Record) AppendBinary(dst []byte) ([]byte, error) {
-	dst = slices.Grow(dst, r.packedSize())
+	dst = r.head.append(slices.Grow(dst, r.packedSize()), len(r.numbers)/8)
+	dst = append(dst, r.numbers...)
+	return append(dst, r.body...), nil
+}
+
+// append packs the head of a record that keeps so many save numbers.
+func (h *header) append(dst []byte, numbers int) []byte {
 	var flags byte
-	if r.head.remembered {
+	if h.remembered {
 		flags = flagRemembered
 	}
 	dst = append(dst, recordVersion, flags)
-	dst = append(dst, r.head.id[:]...)
-	for _, ms := range [...]int64{r.head.created, r.head.used, r.head.lifetime, r.head.idle} {
+	dst = append(dst, h.id[:]...)
+	for _, ms := range [...]int64{h.created, h.used, h.lifetime, h.idle} {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(ms))
 	}
-	dst = append(dst, byte(len(r.numbers)/8))
-	dst = append(dst, r.numbers...)
-	return append(dst, r.body...), nil
+	return append(dst, byte(numbers))
 }
 
 // packedSize returns how many bytes AppendBinary appends.
