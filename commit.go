@@ -155,8 +155,12 @@ func (q *request) openQuietly(src *source) {
 
 func mayHaveHint(h http.Header) bool {
 	for _, line := range h["Cookie"] {
-		if strings.Contains(line, hintSuffix+"="+hintValue) {
-			return true
+		for rest := line; rest != ""; {
+			var pair string
+			pair, rest, _ = strings.Cut(rest, ";") // the text of a sealed cookie is passed over in long steps
+			if strings.HasSuffix(trimRightBlanks(pair), hintSuffix+"="+hintValue) {
+				return true
+			}
 		}
 	}
 	return false
