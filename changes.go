@@ -26,6 +26,7 @@ const (
 	OpDeleteFlash                   // the flash Key goes
 	OpExpireFlash                   // the flash Key goes if its stamp is Stamp still
 	OpKeepFlash                     // the flash Key, if its stamp is Stamp still, gets Changes.Number and Until anew
+	OpAccount                       // the account part's Key holds Value
 )
 
 // An Op is one operation of Changes.
@@ -38,7 +39,7 @@ type Op struct {
 	Until time.Time
 }
 
-func (op *Op) onFlash() bool { return op.Kind >= OpFlash }
+func (op *Op) onFlash() bool { return op.Kind >= OpFlash && op.Kind <= OpKeepFlash }
 
 // Changes are what one request does to a session, in a form that can be applied to whatever
 // the record is by then. For each key there is one operation on its data and one on its flash
@@ -48,6 +49,7 @@ type Changes struct {
 	ops        []Op          // in the order in which the keys were first touched
 	first      [1]Op         // where ops begins: most requests make one, and so no allocation more
 	index      map[opKey]int // where an operation stands, once there are many
+	account    []entry       // what is new in the account part, sorted by key
 	clear      bool
 	clearFlash bool
 	rotates    bool
@@ -87,7 +89,7 @@ func (ch *Changes) NewID() [16]byte { return ch.id }
 func (ch *Changes) Number() uint64 { return ch.number }
 
 // All returns the operations in the order in which they are to be applied: what clears goes
-// first, then one operation a key.
+// first, then one operation a key, those on the account part last.
 func (ch *Changes) All() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		if ch.clear && !yield(Op{Kind: OpClear}) {
@@ -98,6 +100,11 @@ func (ch *Changes) All() iter.Seq[Op] {
 		}
 		for i := range ch.ops {
 			if !yield(ch.ops[i]) {
+				return
+			}
+		}
+		for i := range ch.account {
+			if e := &ch.account[i]; !yield(Op{Kind: OpAccount, Key: e.key, Value: e.value}) {
 				return
 			}
 		}
@@ -217,13 +224,14 @@ func (ch *Changes) merge(rec *Record, remember bool) *Record {
 	}
 	packed, n := ch.pack(rec, remember)
 	next.numbers, next.body = packed[:n], packed[n:]
+	next.account = ch.mergeAccount(rec)
 	return next
 }
 
 // appendPacked appends the packed form of the merged record, without save numbers.
 func (ch *Changes) appendPacked(dst []byte, rec *Record) []byte {
 	head := ch.mergeHead(rec)
-	dst = head.append(dst, 0)
+	dst = head.append(dst, "", ch.mergeAccount(rec))
 	if rec != nil && ch.changesNothing() {
 		return append(dst, rec.body...)
 	}
@@ -288,6 +296,9 @@ func (ch *Changes) growth() int {
 	bytes := 0
 	for i := range ch.ops {
 		bytes += aroundKey + len(ch.ops[i].Key) + aroundValue + max(sum, len(ch.ops[i].Value))
+	}
+	for i := range ch.account {
+		bytes += accountHead + 1 + len(ch.account[i].key) + aroundValue + len(ch.account[i].value)
 	}
 	return bytes
 }
@@ -356,14 +367,66 @@ func untilMilli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// changesNothing reports whether no operation is left.
-func (ch *Changes) changesNothing() bool {
-	return !ch.clear && !ch.clearFlash && len(ch.ops) == 0
+// mergeAccount returns the account part of the merged record.
+func (ch *Changes) mergeAccount(rec *Record) string {
+	old := rec.accountEntries()
+	if len(ch.account) == 0 {
+		return old.rest
+	}
+	var scratch [512]byte
+	dst := scratch[:0]
+	more := old.next()
+	for i := range ch.account {
+		e := &ch.account[i]
+		for ; more && old.entry.key < e.key; more = old.next() {
+			dst = appendEntry(dst, &old.entry, false)
+		}
+		if more && old.entry.key == e.key {
+			more = old.next()
+		}
+		dst = appendEntry(dst, e, false)
+	}
+	for ; more; more = old.next() {
+		dst = appendEntry(dst, &old.entry, false)
+	}
+	return string(dst)
 }
 
-// leavesNothing reports whether a new session of these changes would be empty.
+// setAccount makes the account part's key hold value.
+func (ch *Changes) setAccount(key, value string) {
+	at, found := slices.BinarySearchFunc(ch.account, key, func(e entry, key string) int {
+		return strings.Compare(e.key, key)
+	})
+	if found {
+		ch.account[at].value = value
+		return
+	}
+	ch.account = slices.Insert(ch.account, at, entry{key: key, value: value})
+}
+
+// accountValue returns what the account part holds after the changes.
+func (ch *Changes) accountValue(rec *Record, key string) (string, bool) {
+	if ch != nil {
+		for i := range ch.account {
+			if e := &ch.account[i]; e.key == key {
+				return e.value, true
+			}
+		}
+	}
+	e, ok := rec.accountEntries().find(key)
+	return e.value, ok
+}
+
+// changesNothing reports whether no operation is left.
+func (ch *Changes) changesNothing() bool {
+	return !ch.clear && !ch.clearFlash && len(ch.ops) == 0 && len(ch.account) == 0
+}
+
+// leavesNothing reports whether a new session of these changes would be empty. Hints alone are
+// no reason for one.
 func (ch *Changes) leavesNothing() bool {
-	return !slices.ContainsFunc(ch.ops, func(op Op) bool {
+	_, signedIn := ch.accountValue(nil, accountUser)
+	return !signedIn && !slices.ContainsFunc(ch.ops, func(op Op) bool {
 		return op.Kind == OpSet || op.Kind == OpAdd || op.Kind == OpFlash
 	})
 }
@@ -385,7 +448,7 @@ func (ch *Changes) seal(now time.Time) {
 // clone returns a copy that can be changed.
 func (ch *Changes) clone() *Changes {
 	c := *ch
-	c.ops = slices.Clone(ch.ops)
+	c.ops, c.account = slices.Clone(ch.ops), slices.Clone(ch.account)
 	c.reindex()
 	return &c
 }
@@ -540,10 +603,12 @@ func (b *ChangesBuilder) Build() (*Changes, error) {
 			ch.clearData()
 		case op.Kind == OpClearFlash:
 			ch.clearFlashes()
-		case op.Kind > OpKeepFlash || op.Kind == 0:
+		case op.Kind > OpAccount || op.Kind == 0:
 			return nil, fmt.Errorf("session: build changes: operation kind %d is not known", op.Kind)
 		case len(op.Key) == 0 || len(op.Key) > maxKey:
 			return nil, &valueError{op: "build changes", key: op.Key, reason: keyReason}
+		case op.Kind == OpAccount:
+			ch.setAccount(op.Key, op.Value)
 		default:
 			ch.put(op)
 		}

@@ -206,7 +206,7 @@ func TestIterationOverChangesCanStop(t *testing.T) {
 
 func TestChangesBuilderRefusesWhatNoRequestCanDo(t *testing.T) {
 	for _, op := range []session.Op{
-		{}, {Kind: session.OpKeepFlash + 1, Key: "a"}, {Kind: session.OpSet}, {Kind: session.OpSet, Key: string(make([]byte, 256))},
+		{}, {Kind: session.OpAccount + 1, Key: "a"}, {Kind: session.OpSet}, {Kind: session.OpSet, Key: string(make([]byte, 256))},
 	} {
 		b := session.ChangesBuilder{Ops: []session.Op{op}}
 		_, err := b.Build()

@@ -195,6 +195,9 @@ func (q *request) plan(plans []*Changes, sessions []*Session, aging, cookies boo
 		}
 	}
 	for _, s := range sessions {
+		if cookies {
+			s.noteSeen()
+		}
 		var ch *Changes
 		if cookies || !s.awaitsCookie() {
 			ch = s.plan(aging)
@@ -269,12 +272,27 @@ func (s *Session) putUnderNewToken(ch *Changes) {
 	} else if s.base != nil && s.base.head.remembered {
 		ch.limits = s.base.Limits()
 	}
+	if s.limits == nil {
+		s.keepEnd(ch)
+	}
 	s.limits = nil
 	ch.token = NewToken(s.src.cookie)
 	if s.src.byIP {
 		ch.token, _ = s.addressToken()
 	}
 	rand.Read(ch.id[:])
+}
+
+// keepEnd lets a session that somebody is signed in with end when it would have ended: its
+// lifetime counts from the sign-in, and only another one starts it anew (ASVS 7.3.2; NIST SP
+// 800-63B-4, section 5.2).
+func (s *Session) keepEnd(ch *Changes) {
+	if user, _ := accountOf(s.base, nil); user == "" || s.login {
+		return
+	}
+	left := s.base.head.created + s.base.head.lifetime - s.q.m.clock().UnixMilli()
+	left = max(1, min(ch.limits.Lifetime.Milliseconds(), left))
+	ch.limits.Lifetime = time.Duration(left) * time.Millisecond
 }
 
 // refreshes reports whether a save only notes a use: that never makes an error.
@@ -322,6 +340,9 @@ func (s *Session) destroy(tok Token) error {
 	} else {
 		err = s.src.driver.Destroy(ctx, tok)
 	}
+	if err == nil {
+		err = s.leave(ctx, tok, op.began)
+	}
 	if err == nil || isGone(err) {
 		return s.q.m.heard(s.src, op, nil)
 	}
@@ -343,11 +364,12 @@ func (s *Session) send(ch *Changes) error {
 	defer cancel()
 	s.q.m.stats.saves.Add(1)
 	op := operation{writing, ch.Now()}
-	tok, err := s.src.driver.Save(ctx, s.base, ch)
+	tok, err := s.save(ctx, ch)
 	s.noteCopy(ch, err)
 	if err == nil {
 		s.sent = nil
 		s.q.m.heard(s.src, op, nil)
+		s.announce(ch)
 		s.settled(tok, ch)
 		return nil
 	}
@@ -357,9 +379,12 @@ func (s *Session) send(ch *Changes) error {
 		return s.gone(err, ch)
 	}
 	err = s.q.m.heard(s.src, op, s.sorted("save", err))
-	if errors.Is(err, ErrUnavailable) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
 		ch.again, s.sent = true, ch
-	} else {
+	case errors.Is(err, ErrTooManySessions):
+		s.undo()
+	default:
 		s.bad = err // what the changes ask for cannot be stored: after a Save too, the request fails
 	}
 	if !s.refreshes(ch) {
@@ -381,13 +406,24 @@ func (s *Session) noteCopy(ch *Changes, err error) {
 	}
 }
 
+// undo drops what is unsaved.
+func (s *Session) undo() {
+	s.todo, s.sent, s.limits, s.rotate, s.login = nil, nil, nil, false, false
+	if s.saved == nil && s.base == s.rec {
+		s.view, s.shared = nil, false
+	} else if s.view != nil { // it shows what was saved before, too
+		s.view, s.shared = s.view.clone(), false
+		s.view.account = nil
+	}
+}
+
 // settled notes what the driver has stored.
 func (s *Session) settled(tok Token, ch *Changes) {
 	if s.base == nil || ch.rotates {
 		s.lifeEnds = ch.now + ch.limits.Lifetime.Milliseconds()
 		s.lasting = ch.limits.Remembered
 	}
-	s.saved, s.dead = ch, false
+	s.saved, s.dead, s.login = ch, false, false
 	if s.tok == nil || *s.tok != tok {
 		s.tok = &Token{scope: tok.scope, value: tok.value}
 	}
@@ -463,7 +499,7 @@ func (s *Session) use() error {
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
 	op := operation{reading, s.q.m.clock()}
-	rec, err := s.src.driver.Load(ctx, *s.tok, op.began)
+	rec, err := s.loadRecord(ctx, *s.tok, op.began)
 	switch {
 	case err == nil:
 		s.base = rec

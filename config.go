@@ -78,6 +78,30 @@ type Config struct {
 	// of a built-in one. Whoever made them closes them.
 	Drivers map[string]Driver
 
+	// Limits names a set of limits of NIST SP 800-63B-4: AAL1, AAL2 or AAL3. Lifetime and
+	// IdleTimeout then default to what it allows at most, and longer ones are refused, also by
+	// Session.Remember. Empty means none.
+	Limits Assurance
+
+	// LockAfter locks a sign-in that was away for that long, while the session goes on: then
+	// Session.User says that nobody is signed in, and Session.Locked who was (NIST SP
+	// 800-63B-4, section 2.2.3). It is shorter than IdleTimeout, which ends the session. Zero
+	// means never; negative is refused.
+	LockAfter time.Duration
+
+	// MaxPerUser bounds with how many sessions of a driver a user can be signed in at once (ASVS
+	// 7.1.2). Zero means any number; negative is refused. A driver that keeps no index of users
+	// fails a sign-in then.
+	MaxPerUser int
+
+	// AtMaxPerUser says what a sign-in does that would be one too many. Zero means EndOldest.
+	AtMaxPerUser SessionPolicy
+
+	// Events is called with what happens to sessions, by the request's goroutine, in the middle
+	// of the work: it must be quick, safe for concurrent use, and not call the session. If it
+	// panics, that is logged, and everything goes on. Nil means that nobody is told.
+	Events func(Event)
+
 	// StoreTimeout bounds each load and each save, all tries together. It also ends the ones
 	// that a client no longer waits for. Zero means 3 seconds; negative is refused.
 	StoreTimeout time.Duration
@@ -247,6 +271,23 @@ type CookieConfig struct {
 	// the next 200 response ends them. Zero means no such limit; negative is refused. With a
 	// short one, a page that comes later after its redirect loses its message.
 	FlashTTL time.Duration
+
+	// Revocation names a driver that runs on a server, "redis" for one, which keeps track of the
+	// sessions that somebody is signed in with: so Session.Logout, Manager.End, EndOthers and
+	// EndAll hold against copies of a cookie, and Manager.Sessions can list them. Visitors do
+	// without. If that driver loses what it keeps, its users have to sign in again; while it
+	// cannot be reached, their sessions are unavailable. Empty means that nothing is kept, and
+	// that a copied cookie opens until its limits.
+	Revocation string
+
+	// RevocationWindow is how long a process may go on without asking that driver about a
+	// session again: so long may another process's ending take to be noticed. Zero means 10
+	// seconds; negative is refused.
+	RevocationWindow time.Duration
+}
+
+func (c CookieConfig) revocationWindow() time.Duration {
+	return cmp.Or(c.RevocationWindow, 10*time.Second)
 }
 
 // A MemoryConfig configures the memory driver.
@@ -381,9 +422,17 @@ type RedisOptions struct {
 }
 
 func (c Config) driverName() string          { return cmp.Or(c.Default, builtinCookie) }
-func (c Config) lifetime() time.Duration     { return cmp.Or(c.Lifetime, 24*time.Hour) }
-func (c Config) idleTimeout() time.Duration  { return cmp.Or(c.IdleTimeout, time.Hour) }
 func (c Config) storeTimeout() time.Duration { return cmp.Or(c.StoreTimeout, 3*time.Second) }
+
+func (c Config) lifetime() time.Duration {
+	preset, _ := c.Limits.limits()
+	return cmp.Or(c.Lifetime, preset.Lifetime, 24*time.Hour)
+}
+
+func (c Config) idleTimeout() time.Duration {
+	preset, _ := c.Limits.limits()
+	return cmp.Or(c.IdleTimeout, preset.Idle, time.Hour)
+}
 
 // idleTimeoutOr returns a driver's own idle timeout where it has one.
 func (c Config) idleTimeoutOr(own time.Duration) time.Duration { return cmp.Or(own, c.idleTimeout()) }
@@ -416,6 +465,7 @@ func (c Config) validate() error {
 		c.validateDrivers(),
 		c.validateSecrets(),
 		c.validateLimits(),
+		c.validateAccounts(),
 		attributes,
 		c.Redis.validate(),
 	)

@@ -87,10 +87,16 @@ func configFields(c *Config) map[string]configField {
 		"lifetime":          durationField(&c.Lifetime),
 		"idle_timeout":      durationField(&c.IdleTimeout),
 		"store_timeout":     durationField(&c.StoreTimeout),
+		"limits":            choiceField(&c.Limits, parseAssurance),
+		"lock_after":        durationField(&c.LockAfter),
+		"max_per_user":      intField(&c.MaxPerUser),
+		"at_max_per_user":   choiceField(&c.AtMaxPerUser, parseSessionPolicy),
 		"cookie_attributes": objectField(cookieAttributesFields(&c.CookieAttributes)),
 		"cookie": objectField(map[string]configField{
-			"timeout":   durationField(&c.Cookie.IdleTimeout),
-			"flash_ttl": durationField(&c.Cookie.FlashTTL),
+			"timeout":           durationField(&c.Cookie.IdleTimeout),
+			"flash_ttl":         durationField(&c.Cookie.FlashTTL),
+			"revocation":        textField(&c.Cookie.Revocation),
+			"revocation_window": durationField(&c.Cookie.RevocationWindow),
 		}),
 		"memory": objectField(map[string]configField{
 			"timeout":      durationField(&c.Memory.IdleTimeout),

@@ -33,7 +33,9 @@ func (c Config) summary() []slog.Attr {
 		slog.GroupAttrs("CookieAttributes", c.CookieAttributes.summary()...),
 		slog.GroupAttrs("Cookie",
 			slog.Duration("IdleTimeout", c.Cookie.IdleTimeout),
-			slog.Duration("FlashTTL", c.Cookie.FlashTTL)),
+			slog.Duration("FlashTTL", c.Cookie.FlashTTL),
+			slog.String("Revocation", c.Cookie.Revocation),
+			slog.Duration("RevocationWindow", c.Cookie.RevocationWindow)),
 		slog.GroupAttrs("Memory",
 			slog.Duration("IdleTimeout", c.Memory.IdleTimeout),
 			slog.Duration("FlashTTL", c.Memory.FlashTTL),
@@ -41,6 +43,10 @@ func (c Config) summary() []slog.Attr {
 			slog.Bool("ByClientIP", c.Memory.ByClientIP)),
 		slog.GroupAttrs("Redis", c.Redis.summary()...),
 		slog.String("Drivers", strings.Join(slices.Sorted(maps.Keys(c.Drivers)), " ")),
+		slog.String("Limits", string(c.Limits)),
+		slog.Duration("LockAfter", c.LockAfter),
+		slog.Int("MaxPerUser", c.MaxPerUser),
+		slog.String("AtMaxPerUser", c.AtMaxPerUser.String()),
 		slog.Duration("StoreTimeout", c.StoreTimeout),
 	}
 }

@@ -60,11 +60,12 @@ func (d *CookieDriver) Load(_ context.Context, tok Token, now time.Time) (*Recor
 		return nil, err
 	}
 	if rec.expired(now) {
-		return nil, ErrNoSession
+		return nil, expiredAt(rec, now)
 	}
 	if at, ended := d.endedAt(rec.head.id, now); ended {
 		return nil, &EndedError{At: time.UnixMilli(at)}
 	}
+	rec.first = rec.head.used == rec.head.created
 	stale := now.UnixMilli()-rec.head.used >= rec.head.idle/10
 	rec.head.used = max(rec.head.used, now.UnixMilli())
 	rec.resave = stale || !current

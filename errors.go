@@ -36,6 +36,15 @@ var (
 	// response header and storing it would have needed a cookie.
 	ErrLateChange = errors.New("session: changed after the response header was sent")
 
+	// ErrTooManySessions is why a sign-in fails where Config.MaxPerUser is reached and the
+	// policy is RefuseNew. Session.Save after Login returns it, and drops what was unsaved.
+	ErrTooManySessions = errors.New("session: the user has as many sessions as Config.MaxPerUser allows")
+
+	// ErrUnsupported is returned by what a driver cannot do: list and end a user's sessions on
+	// the cookie driver without CookieConfig.Revocation, and on a Driver that StoreDriver has
+	// not made.
+	ErrUnsupported = errors.New("session: the driver cannot do this")
+
 	// ErrClosed is returned once Manager.Close has been called.
 	ErrClosed = errors.New("session: the manager is closed")
 )
@@ -43,6 +52,26 @@ var (
 // errNotOurs is the ErrNoSession of a token that this package cannot have made: its shape, its
 // seal or its key is wrong. The cookie is cleared, where that of an unknown token is left alone.
 var errNotOurs = fmt.Errorf("%w: the token is not one of ours", ErrNoSession)
+
+// An expiredError is the ErrNoSession of a session that is stored still and has reached a limit.
+type expiredError struct {
+	rec *Record // without its token
+	now time.Time
+}
+
+func expiredAt(rec *Record, now time.Time) error {
+	return &expiredError{rec: &Record{head: rec.head, account: rec.account}, now: now}
+}
+
+func (e *expiredError) Error() string        { return ErrNoSession.Error() }
+func (e *expiredError) Is(target error) bool { return target == ErrNoSession }
+
+func (e *expiredError) kind() EventKind {
+	if h := &e.rec.head; e.now.UnixMilli() >= h.created+h.lifetime {
+		return EventExpiredLifetime
+	}
+	return EventExpiredIdle
+}
 
 // endedKind makes ErrEnded an ErrNoSession without giving it that text.
 type endedKind struct{}

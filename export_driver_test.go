@@ -22,3 +22,16 @@ func (d *MemoryDriver) Evictions() uint64 { return d.evictions.Load() }
 
 // SweepSteps is how many entries a save looks at.
 const SweepSteps = sweepSteps
+
+// IndexKey is the key of a user's index.
+func IndexKey(scope, user string) string { return indexKey(scope, user) }
+
+// IndexEntries returns how many entries all indexes of users have.
+func (d *MemoryDriver) IndexEntries() int {
+	d.index.mu.Lock()
+	defer d.index.mu.Unlock()
+	return len(d.index.all)
+}
+
+// NewTestClient returns a client of a redis server on loopback.
+func NewTestClient(port int) RedisClient { return &redigoClient{cfg: RedisConfig{Port: port}} }

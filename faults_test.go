@@ -330,9 +330,9 @@ func TestFormIsStoredUnasked(t *testing.T) {
 	for i := range reflect.TypeFor[*session.Session]().NumMethod() {
 		methods = append(methods, reflect.TypeFor[*session.Session]().Method(i).Name)
 	}
-	assert.Equal(t, strings.Fields(`All CreatedAt Decrement Delete Destroy Err ExpiresAt Flash FlashNow Flush Format
-		Get GetBool GetInt GetString Handle Has Increment IsNew KeepFlash LogValue MarshalJSON Open Pull Reflash
-		Regenerate Remember Reset ResetFlash Save Scan Set String TemplateFuncs Using`), methods)
+	assert.Equal(t, strings.Fields(`All AuthenticatedAt CreatedAt Decrement Delete Describe Destroy Err ExpiresAt Flash FlashNow Flush Format FreshWithin
+		Get GetBool GetInt GetString Handle Has Increment IsNew KeepFlash Locked LogValue Login Logout MarshalJSON Open Pull Reflash
+		Regenerate Remember Reset ResetFlash Save Scan Set String TemplateFuncs User Using`), methods)
 }
 
 func TestCookieIsSentInTheClear(t *testing.T) {

@@ -109,7 +109,8 @@ func TestRecordedCookiesAreOverAtTheirLimits(t *testing.T) {
 	for _, v := range expired {
 		t.Run(v.Name, func(t *testing.T) {
 			_, err := v.load(v.driver(t), v.Cookie)
-			assert.Equal(t, session.ErrNoSession, err)
+			assert.ErrorIs(t, err, session.ErrNoSession)
+			assert.EqualError(t, err, session.ErrNoSession.Error())
 
 			v.Time-- // a millisecond sooner it opens
 			_, err = v.load(v.driver(t), v.Cookie)
@@ -188,6 +189,9 @@ func entries(rec *session.Record) map[string]string {
 	}
 	for key, flash := range rec.Flash() {
 		found["f:"+key] = flash.Value
+	}
+	for key, value := range rec.Account() {
+		found["a:"+key] = value
 	}
 	return found
 }

@@ -71,7 +71,7 @@ func FuzzLoadSealedRecord(f *testing.F) {
 		case parseErr != nil || parsed.head.created > latest || parsed.head.used > latest:
 			assert.Equal(t, errNotOurs, err)
 		case parsed.expired(vectorTime):
-			assert.Equal(t, ErrNoSession, err)
+			assert.ErrorIs(t, err, ErrNoSession)
 		default:
 			require.NoError(t, err)
 			assert.Equal(t, parsed.body, rec.body)
@@ -90,6 +90,9 @@ func assertRebuilds(t *testing.T, rec *Record) {
 	for key, v := range rec.Flash() {
 		b.Flash(key, v)
 	}
+	for key, value := range rec.Account() {
+		b.Account(key, value)
+	}
 	again, err := b.Build(rec.Token())
 	require.NoError(t, err)
 	assert.Equal(t, rec, again)
@@ -101,11 +104,14 @@ func assertMerges(t *testing.T, rec *Record) {
 	ch.set("k", "n")
 	ch.flash("k", "t")
 	ch.remove("gone")
+	ch.setAccount(accountUser, "ann")
 	for e := range rec.Flash() {
 		ch.keep(e, 1)
 	}
 	next := ch.Apply(rec)
 	assert.True(t, wellFormedBody(next.body))
+	left, ok := skipPart(next.account, 0)
+	assert.True(t, ok && left == "")
 	if !rec.applied(7) {
 		value, _ := next.Value("k")
 		assert.Equal(t, "n", value)

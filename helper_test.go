@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -46,16 +47,22 @@ func driverConfig(t *testing.T, name string) session.Config {
 	return cfg
 }
 
-// namespace makes a redis namespace of a test's name.
+// namespace makes a redis namespace of a test's name, another one each time that the test runs.
 func namespace(t *testing.T) string {
+	run, _ := namespaces.LoadOrStore(t, runs.Add(1))
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
 			return r
 		}
 		return '.'
 	}, t.Name())
-	return name[max(0, len(name)-100):]
+	return fmt.Sprint(name[max(0, len(name)-100):], run)
 }
+
+var (
+	namespaces sync.Map // by *testing.T
+	runs       atomic.Int64
+)
 
 // closedPort is a port of this machine on which nothing listens: tcpmux.
 const closedPort = 1

@@ -54,12 +54,30 @@ func derive(secret, info string, length int) []byte {
 // parseByTheBook returns the encoded values under "f:" or "v:" and their keys; whole is set at the
 // end of the flash part, without which a record is none.
 func parseByTheBook(r []byte) (whole map[string]string) {
-	if r[0] != 1 || r[1] > 1 || r[50] > 8 || len(r) < 51+8*int(r[50]) ||
+	if r[0] != 1 || r[1] > 3 || r[50] > 8 || len(r) < 51+8*int(r[50]) ||
 		max(number(r[18:]), number(r[26:])) > 1<<52 || max(number(r[34:]), number(r[42:])) > 9_223_372_036_854 {
 		return nil
 	}
+	rest := r[51+8*int(r[50]):]
 	entries, part, extra, last := map[string]string{}, "f:", 16, ""
-	for rest := r[51+8*int(r[50]):]; len(rest) > 0; {
+	account := 0 // where what follows the account part begins, counted from the end
+	if r[1]&2 != 0 {
+		if len(rest) < 3 {
+			return nil
+		}
+		size := int(rest[0])<<8 | int(rest[1])
+		if account = len(rest) - 2 - size; size == 0 || size > 4096 || account < 0 {
+			return nil
+		}
+		rest, part, extra = rest[2:], "a:", 0
+	}
+	for len(rest) > 0 {
+		if part == "a:" && len(rest) <= account {
+			if len(rest) < account {
+				return nil
+			}
+			part, extra, last = "f:", 16, ""
+		}
 		n := int(rest[0])
 		if rest = rest[1:]; n == 0 && part == "f:" {
 			whole, part, extra, last = entries, "v:", 0, ""

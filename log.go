@@ -162,20 +162,24 @@ func (l *eventLog) plainHTTP(r *http.Request) {
 	})
 }
 
-// unavailable logs when an outage begins.
-func (l *eventLog) unavailable(src *source, op operation, err error) {
-	if src.outage.fails(op, l.now()) {
+// unavailable logs when an outage begins, and reports whether one did.
+func (l *eventLog) unavailable(src *source, op operation, err error) bool {
+	begins := src.outage.fails(op, l.now())
+	if begins {
 		l.logger.LogAttrs(context.Background(), slog.LevelError, "session: the store is unavailable",
 			driverAttr(src), slog.Any("error", err))
 	}
+	return begins
 }
 
-// served logs when an outage ends.
-func (l *eventLog) served(src *source, op operation) {
-	if ends, lasted, failed := src.outage.serves(op, l.now()); ends {
+// served logs when an outage ends, and reports whether one did.
+func (l *eventLog) served(src *source, op operation) bool {
+	ends, lasted, failed := src.outage.serves(op, l.now())
+	if ends {
 		l.logger.LogAttrs(context.Background(), slog.LevelInfo, "session: the store is available again",
 			driverAttr(src), slog.Duration("after", lasted), slog.Int("failed_operations", failed))
 	}
+	return ends
 }
 
 func driverAttr(src *source) slog.Attr { return slog.String("driver", src.name) }

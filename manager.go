@@ -34,6 +34,8 @@ type Manager struct {
 	log     *eventLog
 	clock   func() time.Time
 	closed  atomic.Bool
+
+	lastEnding atomic.Int64 // when all sessions of some user were ended last, in milliseconds
 }
 
 // A source is a named driver and what the manager knows of it.
@@ -49,6 +51,9 @@ type source struct {
 	local    bool // no I/O: nothing to bound
 	byIP     bool // the address is the token: no cookie
 	used     atomic.Bool
+	accounts atomic.Bool  // a signed-in session was met
+	index    accountIndex // of the users' sessions; nil where none can be kept
+	guard    *guard       // of a sealed driver whose sessions can be revoked
 	outage   outage
 }
 
@@ -98,6 +103,40 @@ func (m *Manager) makeSources() error {
 	for name, driver := range m.cfg.Drivers {
 		m.addSource(name, driver)
 	}
+	return m.addIndexes()
+}
+
+// addIndexes finds out where each driver's index of users is kept: in the driver itself, or, of
+// a cookie driver, where CookieConfig.Revocation says.
+func (m *Manager) addIndexes() error {
+	var faults []error
+	for _, name := range m.cfg.driverNames() {
+		src := m.sources[name]
+		if d, ok := src.driver.(*CookieDriver); ok {
+			faults = append(faults, m.addGuard(src, d.cfg))
+		} else if !src.byIP {
+			src.index, _ = src.driver.(accountIndex)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (m *Manager) addGuard(src *source, cfg CookieConfig) error {
+	if cfg.Revocation == "" {
+		return nil
+	}
+	const field = "Cookie.Revocation"
+	in, known := m.sources[cfg.Revocation]
+	if !known {
+		return fmt.Errorf("%w (Config.%s)", m.cfg.unknownDriver(cfg.Revocation), field)
+	}
+	index, ok := in.driver.(accountIndex)
+	if !ok || in.byIP {
+		return configFault(field, "driver %q cannot keep track of users: name the memory or redis driver, "+
+			"or one that StoreDriver makes", cfg.Revocation)
+	}
+	src.index, src.local = index, false
+	src.guard = &guard{stands: index, home: in, scope: src.cookie + " stand-in", window: cfg.revocationWindow()}
 	return nil
 }
 
@@ -183,14 +222,16 @@ func (m *Manager) Close() error {
 // once each.
 func (m *Manager) heard(src *source, op operation, err error) error {
 	if err == nil {
-		if src.outage.failing.Load() != 0 {
-			m.log.served(src, op)
+		if src.outage.failing.Load() != 0 && m.log.served(src, op) {
+			m.emit(Event{Kind: EventAvailable, Driver: src.name})
 		}
 		return nil
 	}
 	if errors.Is(err, ErrUnavailable) {
 		m.stats.unavailable.Add(1)
-		m.log.unavailable(src, op, err)
+		if m.log.unavailable(src, op, err) {
+			m.emit(Event{Kind: EventUnavailable, Driver: src.name, Err: err})
+		}
 	}
 	return err
 }

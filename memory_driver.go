@@ -24,6 +24,7 @@ type MemoryDriver struct {
 	shards []memoryShard
 	max    int64
 
+	index     memoryIndex
 	live      atomic.Int64 // sessions, without tombstones
 	evictions atomic.Uint64
 }
@@ -48,6 +49,7 @@ type memoryEntry struct {
 	key        memoryKey
 	head       header // of a tombstone, used says when the session ended
 	packed     string // the record's numbers, then its body; of a tombstone, the save that replaced the token
+	account    string
 	prev, next *memoryEntry
 	at         int32 // position in all
 	numbers    uint8 // bytes of packed
@@ -94,11 +96,14 @@ func (d *MemoryDriver) Load(_ context.Context, tok Token, now time.Time) (*Recor
 	if err != nil {
 		return nil, err
 	}
+	first := !e.reopened
 	e.head.used = max(e.head.used, now.UnixMilli())
 	if s.often.last != e {
 		s.promote(e)
 	}
-	return e.record(tok), nil
+	rec := e.record(tok)
+	rec.first = first
+	return rec, nil
 }
 
 // Save stores changes. See Driver.
@@ -118,10 +123,13 @@ func (d *MemoryDriver) Destroy(ctx context.Context, tok Token) error {
 }
 
 func (d *MemoryDriver) destroyAt(_ context.Context, tok Token, now time.Time) error {
-	key, err := d.key(tok)
-	if err != nil {
-		return nil
+	if key, err := d.key(tok); err == nil {
+		d.endKey(key, now)
 	}
+	return nil
+}
+
+func (d *MemoryDriver) endKey(key memoryKey, now time.Time) {
 	s := d.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +140,6 @@ func (d *MemoryDriver) destroyAt(_ context.Context, tok Token, now time.Time) er
 	default:
 		d.bury(s, e, now.UnixMilli())
 	}
-	return nil
 }
 
 // len returns how many sessions are stored; expired ones count until they are met.
@@ -160,7 +167,10 @@ func (d *MemoryDriver) find(s *memoryShard, key memoryKey, now int64) (*memoryEn
 	}
 	if e.expired(now) {
 		d.remove(s, e)
-		return nil, ErrNoSession
+		if e.dead {
+			return nil, ErrNoSession
+		}
+		return nil, expiredAt(e.record(Token{}), time.UnixMilli(now))
 	}
 	if e.dead {
 		return nil, &EndedError{At: time.UnixMilli(e.head.used)}
@@ -300,7 +310,7 @@ func (d *MemoryDriver) bury(s *memoryShard, e *memoryEntry, now int64) {
 	s.list(e).remove(e)
 	d.live.Add(-1)
 	e.head = header{used: now}
-	e.packed, e.numbers, e.dead = "", 0, true
+	e.packed, e.account, e.numbers, e.dead = "", "", 0, true
 }
 
 // remove forgets an entry. The shard is locked.
@@ -353,7 +363,8 @@ func (e *memoryEntry) expired(now int64) bool {
 }
 
 func (e *memoryEntry) record(tok Token) *Record {
-	return &Record{token: tok, head: e.head, numbers: e.packed[:e.numbers], body: e.packed[e.numbers:]}
+	return &Record{token: tok, head: e.head, account: e.account,
+		numbers: e.packed[:e.numbers], body: e.packed[e.numbers:]}
 }
 
 // apply stores changes, unless it has done so before. base is the record as the request knew it.
@@ -372,7 +383,7 @@ func (e *memoryEntry) apply(base *Record, tok Token, ch *Changes) error {
 // become makes the entry what the changes make of rec.
 func (e *memoryEntry) become(rec *Record, ch *Changes) {
 	packed, n := ch.pack(rec, true)
-	e.head, e.packed, e.numbers = ch.mergeHead(rec), packed, uint8(n)
+	e.head, e.packed, e.numbers, e.account = ch.mergeHead(rec), packed, uint8(n), ch.mergeAccount(rec)
 }
 
 // replacedBy reports whether the entry is the tombstone that a save of this number left.

@@ -386,10 +386,13 @@ func (s *Session) tryToken(tok Token) (bool, error) {
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
 	op := operation{reading, s.loaded}
-	rec, err := s.src.driver.Load(ctx, tok, s.loaded)
+	rec, err := s.loadRecord(ctx, tok, s.loaded)
 	switch {
 	case err == nil:
 		s.adopt(rec)
+		if rec.first {
+			s.event(EventOpened, rec)
+		}
 		s.q.m.heard(s.src, op, nil)
 		return true, nil
 	case isGone(err):
@@ -398,6 +401,26 @@ func (s *Session) tryToken(tok Token) (bool, error) {
 		return false, nil
 	}
 	return false, s.q.m.heard(s.src, op, s.sorted("load", err))
+}
+
+// loadRecord opens a token, and finds out where a cookie cannot tell whether the session was ended.
+func (s *Session) loadRecord(ctx context.Context, tok Token, now time.Time) (*Record, error) {
+	rec, err := s.src.driver.Load(ctx, tok, now)
+	if err != nil || rec.account == "" {
+		return rec, err
+	}
+	if user, _ := accountOf(rec, nil); user == "" {
+		return rec, nil
+	}
+	if !s.src.accounts.Load() {
+		s.src.accounts.Store(true)
+	}
+	if s.src.guard != nil {
+		if err := s.src.guard.check(ctx, rec.head.id, now); err != nil {
+			return nil, err
+		}
+	}
+	return rec, nil
 }
 
 func (s *Session) adopt(rec *Record) {
@@ -411,17 +434,23 @@ func (s *Session) adopt(rec *Record) {
 // missing notes why a token opened nothing.
 func (s *Session) missing(err error) {
 	var ended *EndedError
+	var expired *expiredError
 	switch {
 	case errors.Is(err, errNotOurs):
 		s.extra().unusable = true
 		s.q.m.stats.tampered.Add(1)
 		s.q.m.log.tampered(s.src)
+		s.event(EventTampered, nil)
 	case errors.As(err, &ended):
 		s.dead = s.dead || s.q.entered.Before(ended.At.Add(underWay))
 	case errors.Is(err, ErrEnded):
 		s.dead = true // the driver cannot say when
+	case errors.As(err, &expired):
+		s.q.m.stats.unknown.Add(1)
+		s.event(expired.kind(), expired.rec)
 	default:
 		s.q.m.stats.unknown.Add(1)
+		s.event(EventUnknown, nil)
 	}
 }
 
@@ -434,7 +463,8 @@ func sortError(op string, err error) error {
 	var value *valueError
 	var size *SizeError
 	var config *configError
-	if errors.As(err, &value) || errors.As(err, &size) || errors.As(err, &config) || errors.Is(err, ErrUnavailable) {
+	if errors.As(err, &value) || errors.As(err, &size) || errors.As(err, &config) || errors.Is(err, ErrUnavailable) ||
+		errors.Is(err, ErrTooManySessions) || errors.Is(err, ErrUnsupported) || isGone(err) {
 		return err
 	}
 	return unavailable(op, err)

@@ -18,6 +18,9 @@ const (
 	idBytes       = 16
 
 	flagRemembered = 1
+	flagAccount    = 2
+
+	maxAccount = 4096 // bytes of the account part
 )
 
 // Limits say how long a session lives. Both are judged by the server's clock.
@@ -33,8 +36,10 @@ type Record struct {
 	token   Token
 	head    header
 	numbers string // eight bytes for each of the last saves
+	account string // account entries, sorted by key; empty for a visitor who never signed in
 	body    string // flash entries, a zero byte, data entries; each part sorted by key
 	resave  bool
+	first   bool // it was opened for the first time
 	assumed bool // worked out after a save, not loaded: what others saved may be missing
 }
 
@@ -126,6 +131,18 @@ func (r *Record) Flash() iter.Seq2[string, FlashValue] {
 	}
 }
 
+// Account returns the entries of the account part in the order of their keys: who is signed in
+// and since when. They are apart from data and flash, and a visitor has none.
+func (r *Record) Account() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for c := r.accountEntries(); c.next(); {
+			if !yield(c.entry.key, c.entry.value) {
+				return
+			}
+		}
+	}
+}
+
 // Touched returns the record with t as its last use.
 func (r *Record) Touched(t time.Time) *Record {
 	touched := *r
@@ -146,6 +163,13 @@ func (r *Record) flashEntries() cursor {
 		return cursor{}
 	}
 	return cursor{rest: r.body, flash: true}
+}
+
+func (r *Record) accountEntries() cursor {
+	if r == nil {
+		return cursor{}
+	}
+	return cursor{rest: r.account}
 }
 
 // hasFlash reports whether there is flash, dead by its clock or not. Most records have none.
@@ -200,7 +224,7 @@ func (r *Record) lastNumber() uint64 {
 
 // sameContent reports whether two states of a session differ in nothing but their last use.
 func (r *Record) sameContent(other *Record) bool {
-	return r.numbers == other.numbers && r.body == other.body
+	return r.numbers == other.numbers && r.body == other.body && r.account == other.account
 }
 
 // An entry is one key of a packed body.
@@ -271,39 +295,55 @@ func appendEntry(dst []byte, e *entry, flash bool) []byte {
 }
 
 const (
-	headSize   = 2 + idBytes + 4*8 + 1 // version, flags, id, four times, count of numbers
-	flashExtra = 16
+	headSize    = 2 + idBytes + 4*8 + 1 // version, flags, id, four times, count of numbers
+	flashExtra  = 16
+	accountHead = 2
 )
 
 // AppendBinary appends the packed form of the record, without its token:
 //
 //	version 1 B | flags 1 B | id 16 B | created 8 B | used 8 B | lifetime 8 B | idle 8 B |
-//	count of save numbers 1 B | numbers 8 B each | flash entries | 0 | data entries
+//	count of save numbers 1 B | numbers 8 B each | account part | flash entries | 0 | data entries
 //
+// The account part stands only where its flag does: its length in 2 bytes, then its entries.
 // Numbers are big-endian, times in milliseconds since 1970, durations in milliseconds.
 // ParseRecord reads it back. The error is always nil.
 func (r *Record) AppendBinary(dst []byte) ([]byte, error) {
-	dst = r.head.append(slices.Grow(dst, r.packedSize()), len(r.numbers)/8)
-	dst = append(dst, r.numbers...)
+	dst = r.head.append(slices.Grow(dst, r.packedSize()), r.numbers, r.account)
 	return append(dst, r.body...), nil
 }
 
-// append packs the head of a record that keeps so many save numbers.
-func (h *header) append(dst []byte, numbers int) []byte {
+// append packs everything of a record that stands before its body.
+func (h *header) append(dst []byte, numbers, account string) []byte {
 	var flags byte
 	if h.remembered {
 		flags = flagRemembered
+	}
+	if account != "" {
+		flags |= flagAccount
 	}
 	dst = append(dst, recordVersion, flags)
 	dst = append(dst, h.id[:]...)
 	for _, ms := range [...]int64{h.created, h.used, h.lifetime, h.idle} {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(ms))
 	}
-	return append(dst, byte(numbers))
+	dst = append(dst, byte(len(numbers)/8))
+	dst = append(dst, numbers...)
+	if account != "" {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(account)))
+		dst = append(dst, account...)
+	}
+	return dst
 }
 
 // packedSize returns how many bytes AppendBinary appends.
-func (r *Record) packedSize() int { return headSize + len(r.numbers) + len(r.body) }
+func (r *Record) packedSize() int {
+	size := headSize + len(r.numbers) + len(r.body)
+	if r.account != "" {
+		size += accountHead + len(r.account)
+	}
+	return size
+}
 
 var errMalformed = errors.New("session: parse record: malformed")
 
@@ -326,7 +366,14 @@ func ParseRecord(tok Token, data []byte) (*Record, error) {
 	if count > keepNumbers || len(rest) < count*8 {
 		return nil, errMalformed
 	}
-	r.numbers, r.body = rest[:count*8], rest[count*8:]
+	r.numbers, rest = rest[:count*8], rest[count*8:]
+	if data[1]&flagAccount != 0 {
+		var ok bool
+		if r.account, rest, ok = cutAccount(rest); !ok {
+			return nil, errMalformed
+		}
+	}
+	r.body = rest
 	if !wellFormedBody(r.body) {
 		return nil, errMalformed
 	}
@@ -339,10 +386,10 @@ const (
 )
 
 func (h *header) parse(data []byte) error {
-	if data[1]&^flagRemembered != 0 {
+	if data[1]&^(flagRemembered|flagAccount) != 0 {
 		return errMalformed
 	}
-	h.remembered = data[1] == flagRemembered
+	h.remembered = data[1]&flagRemembered != 0
 	copy(h.id[:], data[2:])
 	for i, field := range [...]*int64{&h.created, &h.used, &h.lifetime, &h.idle} {
 		v, most := binary.BigEndian.Uint64(data[2+idBytes+8*i:]), maxMilli
@@ -355,6 +402,21 @@ func (h *header) parse(data []byte) error {
 		*field = int64(v)
 	}
 	return nil
+}
+
+// cutAccount returns the account part and what follows it.
+func cutAccount(rest string) (account, after string, ok bool) {
+	if len(rest) < accountHead {
+		return "", "", false
+	}
+	size := int(rest[0])<<8 | int(rest[1])
+	rest = rest[accountHead:]
+	if size == 0 || size > maxAccount || size > len(rest) {
+		return "", "", false
+	}
+	account, after = rest[:size], rest[size:]
+	left, ok := skipPart(account, 0)
+	return account, after, ok && left == ""
 }
 
 // wellFormedBody reports whether a body is one that appendEntry can have written: whole
@@ -425,7 +487,7 @@ type RecordBuilder struct {
 	Limits    Limits
 	Numbers   []uint64 // at most eight, the newest last
 
-	data, flash []entry
+	data, flash, account []entry
 }
 
 // Value adds an encoded value under a key.
@@ -440,6 +502,11 @@ func (b *RecordBuilder) Flash(key string, v FlashValue) {
 		e.until = v.Until.UnixMilli()
 	}
 	b.flash = append(b.flash, e)
+}
+
+// Account adds an entry of the account part.
+func (b *RecordBuilder) Account(key, value string) {
+	b.account = append(b.account, entry{key: key, value: value})
 }
 
 // Build returns the record that tok opens. Keys that occur twice or have an impossible length,
@@ -470,6 +537,11 @@ func (b *RecordBuilder) Build(tok Token) (*Record, error) {
 		return nil, errMalformed
 	}
 	r.body = string(body)
+	account, ok := appendSorted(scratch[:0], b.account, false)
+	if !ok || len(account) > maxAccount {
+		return nil, errMalformed
+	}
+	r.account = string(account)
 	return r, nil
 }
 

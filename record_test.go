@@ -34,6 +34,8 @@ func recordBuilder() *session.RecordBuilder {
 	b.Value(strings.Repeat("k", 255), "'"+strings.Repeat("v", 300))
 	b.Flash("notice", session.FlashValue{Value: "'Saved", Stamp: 7, Until: time.UnixMilli(1_700_000_002_000)})
 	b.Flash("name", session.FlashValue{Value: "n"})
+	b.Account("user", "ann")
+	b.Account("authenticated", "1700000000000")
 	return b
 }
 
@@ -242,6 +244,9 @@ func requireRebuilds(t *testing.T, rec *session.Record, data []byte) {
 	}
 	for key, v := range rec.Flash() {
 		b.Flash(key, v)
+	}
+	for key, value := range rec.Account() {
+		b.Account(key, value)
 	}
 	again, err := b.Build(rec.Token())
 	require.NoError(t, err)

@@ -75,7 +75,13 @@ func (d *RedisDriver) Load(ctx context.Context, tok Token, now time.Time) (*Reco
 	if err != nil {
 		return nil, err
 	}
-	return readRecord(tok, reply, now)
+	rec, err := readRecord(tok, reply, now)
+	if err != nil {
+		return nil, err
+	}
+	rec.first = rec.head.used == rec.head.created
+	rec.head.used = max(rec.head.used, now.UnixMilli()) // the reply is from before the use
+	return rec, nil
 }
 
 // Save stores changes. See Driver.
@@ -119,6 +125,9 @@ func (d *RedisDriver) apply(ctx context.Context, rec *Record, ch *Changes) error
 	args := []any{ch.now, packNumber(ch.number), bit(ch.again), packNumber(rec.lastNumber()), bit(ch.clear), bit(ch.clearFlash)}
 	for i := range ch.ops {
 		args = appendOp(args, ch, &ch.ops[i])
+	}
+	for i := range ch.account {
+		args = append(args, "a", ch.account[i].key, ch.account[i].value, "")
 	}
 	reply, err := d.eval(ctx, applyScript, rec.Token(), args...)
 	if err != nil {
@@ -220,7 +229,11 @@ func (d *RedisDriver) takeBack(ctx context.Context, ch *Changes, stored int) err
 }
 
 func (d *RedisDriver) eval(ctx context.Context, s RedisScript, tok Token, args ...any) (redisReply, error) {
-	reply, err := d.client.Eval(ctx, s, d.prefix+tok.ID(), args)
+	return d.evalID(ctx, s, tok.ID(), args...)
+}
+
+func (d *RedisDriver) evalID(ctx context.Context, s RedisScript, id string, args ...any) (redisReply, error) {
+	reply, err := d.client.Eval(ctx, s, d.prefix+id, args)
 	return reply, redisError(err)
 }
 
@@ -291,6 +304,10 @@ func readField(b *RecordBuilder, field, value string) (err error) {
 		v, err := parseFlash(value)
 		b.Flash(key, v)
 		return err
+	}
+	if key, ok := strings.CutPrefix(field, "a:"); ok {
+		b.Account(key, value)
+		return nil
 	}
 	switch field {
 	case "@created":
@@ -378,6 +395,9 @@ func recordFields(rec *Record) []any {
 	}
 	for key, value := range rec.Values() {
 		fields = append(fields, "v:"+key, value)
+	}
+	for key, value := range rec.Account() {
+		fields = append(fields, "a:"+key, value)
 	}
 	for key, v := range rec.Flash() {
 		fields = append(fields, "f:"+key, flashHead(v.Stamp, v.Until)+v.Value)

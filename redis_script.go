@@ -9,6 +9,7 @@ package session
 //	v:<key>      an encoded value
 //	f:<key>      an encoded flash value, after its stamp (16 hex digits) and the end of its
 //	             FlashTTL (milliseconds since 1970, 0 for none), each followed by a space
+//	a:<key>      an entry of the account part: who is signed in, since when
 //	@created, @used, @lifetime, @idle, @remembered, @id
 //	@saves       the numbers of the last eight saves, eight bytes each
 //
@@ -54,12 +55,13 @@ local function touch()
 end
 `
 
-// loadScript: ARGV now. Returns the whole hash, and notes the use.
+// loadScript: ARGV now. Returns the whole hash as it was, and notes the use.
 var loadScript = RedisScript{
-	SHA: "368cec7b8368cd3cd1d54f3e11c635bc713fd15c",
+	SHA: "105506b1304047f4be24889104d7268d2594e786",
 	Source: scriptState + `
+local all = redis.call('HGETALL', key)
 touch()
-return redis.call('HGETALL', key)
+return all
 `,
 }
 
@@ -67,7 +69,7 @@ return redis.call('HGETALL', key)
 // knew of, clear data, clear flash, then four for each operation: its letter, its key, and two
 // that depend on the letter. Changes.repeats says why a try may come too late.
 var applyScript = RedisScript{
-	SHA:   "c392fd2b5f5bd6781adbaac55e2df126c9a67bd7",
+	SHA:   "aaaa9634d43951ddded8c7679dddd5a022c05b36",
 	Again: 3,
 	Source: scriptState + `
 local number, sure = ARGV[2], ARGV[3] == '0' or #saves < 64
@@ -108,6 +110,7 @@ for i = 7, #ARGV, 4 do
   elseif op == '-' then redis.call('HDEL', key, v)
   elseif op == '+' then redis.call('HINCRBY', key, v, ARGV[i + 2])
   elseif op == 'f' then redis.call('HSET', key, f, ARGV[i + 2])
+  elseif op == 'a' then redis.call('HSET', key, 'a:' .. ARGV[i + 1], ARGV[i + 2])
   elseif op == 'd' then redis.call('HDEL', key, f)
   else
     local was = redis.call('HGET', key, f)
@@ -167,6 +170,90 @@ if ended or redis.call('DEL', key) == 0 then return {'ok'} end
 redis.call('HSET', key, '@ended', ARGV[1])
 redis.call('PEXPIRE', key, ARGV[2])
 return {'ok'}
+`,
+}
+
+// peekScript: ARGV now. Returns what a list of sessions shows of one, and notes no use.
+var peekScript = RedisScript{
+	SHA: "332fd5eef123b8c9e61b2e9ff5e4753a12ef3df7",
+	Source: scriptState + `
+local reply = {}
+for _, field in ipairs({'@created', '@used', '@lifetime', '@idle', '@remembered', '@id',
+  'a:authenticated', 'a:hints', 'a:user'}) do
+  local value = redis.call('HGET', key, field)
+  if value then
+    reply[#reply + 1] = field
+    reply[#reply + 1] = value
+  end
+end
+return reply
+`,
+}
+
+// The scripts below work on a user's index: a sorted set of the sessions that the user is signed
+// in with, scored by when their lifetime ends. Two kinds of member are no sessions. '!' says that
+// the user's sessions were all ended, and its score when that is forgotten. '+', the score of '!'
+// and the name of a session say that this one was kept then.
+
+// enrollScript: ARGV now, member, its end, the member that it replaces or nothing, when the user
+// signed in, how many sessions a user may have or 0, how long the ending is remembered.
+var enrollScript = RedisScript{
+	SHA: "b614f51874402126b512f563df8b9e8dc3df41e9",
+	Source: `
+local key, now, max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[6])
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+local mark = redis.call('ZSCORE', key, '!')
+local kept = mark and redis.call('ZSCORE', key, '+' .. mark .. ARGV[4])
+if mark and not kept and tonumber(ARGV[5]) <= tonumber(mark) - tonumber(ARGV[7]) then return {'ended'} end
+if max > 0 then
+  local others = 0
+  for _, name in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    if #name == #ARGV[2] and name ~= ARGV[2] and name ~= ARGV[4] then others = others + 1 end
+  end
+  if others >= max then return {'full'} end
+end
+redis.call('ZADD', key, ARGV[3], ARGV[2])
+if kept then redis.call('ZADD', key, mark, '+' .. mark .. ARGV[2]) end
+local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, tonumber(last[2]) - now)))
+return {'ok'}
+`,
+}
+
+// withdrawScript: ARGV the member.
+var withdrawScript = RedisScript{
+	SHA: "ebf1f76ea8a2d584a694831780381b76c01af09d",
+	Source: `
+redis.call('ZREM', KEYS[1], ARGV[1])
+return {'ok'}
+`,
+}
+
+// membersScript: ARGV now. Returns members and their ends, the first to end first. What is over
+// goes, which also keeps a replica from answering.
+var membersScript = RedisScript{
+	SHA: "ac5f5523dd8ff09f010ddb3a51c1dae819896b7d",
+	Source: `
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+`,
+}
+
+// endingScript: ARGV now, how long the ending is remembered, the member that is kept or nothing.
+// Returns when all were ended, which is later than the last time.
+var endingScript = RedisScript{
+	SHA: "7e36c0aa4c88723c7d2001cc828a0068febc86e2",
+	Source: `
+local key, now = KEYS[1], tonumber(ARGV[1])
+local last = redis.call('ZSCORE', key, '!')
+local mark = now + tonumber(ARGV[2])
+if last and mark <= tonumber(last) then mark = tonumber(last) + 1 end
+mark = string.format('%.0f', mark)
+redis.call('ZADD', key, mark, '!')
+if ARGV[3] ~= '' then redis.call('ZADD', key, mark, '+' .. mark .. ARGV[3]) end
+last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, tonumber(last[2]) - now)))
+return {string.format('%.0f', tonumber(mark) - tonumber(ARGV[2]))}
 `,
 }
 

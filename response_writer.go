@@ -301,6 +301,9 @@ func writeDefaultAnswer(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("Retry-After", "1") // a save's outcome is unknown: only safe methods may be repeated
 		}
 	}
+	if errors.Is(err, ErrTooManySessions) {
+		status = http.StatusForbidden
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

@@ -48,7 +48,6 @@ package session
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -90,8 +89,10 @@ type Session struct {
 	shared bool     // view has been given to a driver and must not be changed
 	extras *extras  // what few requests need
 
-	rotate bool
-	limits *Limits // as Remember wants them
+	rotate   bool
+	limits   *Limits // as Remember wants them
+	login    bool    // Login is unsaved
+	exempted int64   // when EndOthers kept this session, in milliseconds
 
 	failed    error // why it could not be opened
 	bad       error // a change that cannot be stored
@@ -112,6 +113,8 @@ type extras struct {
 	looked   []string // flash that came with the request and was read
 	doomed   []Token  // to be destroyed
 	gone     bool     // Destroy was called: the cookie goes, unless a new session begins
+	reason   string   // why
+	left     *Record  // the session that it ended, where it was opened
 	unusable bool     // a cookie came that cannot be ours
 	doubles  bool     // several different cookies came
 	copied   *Changes // a rotation whose copy is stored, with no answer whether the old token ended
@@ -391,6 +394,10 @@ func (s *Session) Remember(d time.Duration) {
 		s.reject(fmt.Errorf("session: remember for %v: choose 0 to 400 days (RFC 6265bis, section 5.5)", d))
 		return
 	}
+	if preset, ok := s.q.m.cfg.Limits.limits(); ok && d > preset.Lifetime {
+		s.reject(fmt.Errorf("session: remember for %v: Config.Limits %s allows %v", d, s.q.m.cfg.Limits, preset.Lifetime))
+		return
+	}
 	limits := s.src.limits
 	if d > 0 {
 		limits = Limits{Lifetime: d, Idle: d, Remembered: true}
@@ -402,7 +409,9 @@ func (s *Session) Remember(d time.Duration) {
 
 // Destroy ends the session: data, flash and token are gone when the request is committed. What
 // is set afterwards starts a new session.
-func (s *Session) Destroy() {
+func (s *Session) Destroy() { s.end(EndedByDestroy) }
+
+func (s *Session) end(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -416,7 +425,11 @@ func (s *Session) Destroy() {
 		x.doomed = append(x.doomed, x.copied.token)
 	}
 	x.gone, x.now, x.looked, x.copied = true, nil, nil, nil
-	s.opened = true
+	x.reason = reason
+	if s.settle(); s.base != nil {
+		x.left = s.base
+	}
+	s.opened, s.login = true, false
 	s.rec, s.base, s.view, s.todo, s.sent, s.saved, s.tok = nil, nil, nil, nil, nil, nil, nil
 	s.shared, s.rotate, s.limits, s.dead = false, false, nil, false
 }
@@ -515,7 +528,7 @@ func (s *Session) ExpiresAt() time.Time {
 // the token, and changes with it.
 func (s *Session) Handle() string {
 	if rec := s.stored(); rec != nil {
-		return base64.RawURLEncoding.EncodeToString(rec.head.id[:])
+		return handleOf(rec.head.id)
 	}
 	return ""
 }
@@ -650,6 +663,7 @@ func (s *Session) late(op string) {
 	s.note(fmt.Errorf("%w (%s)", ErrLateChange, op))
 	s.q.m.stats.late.Add(1)
 	s.q.m.log.late(s.src, op)
+	s.event(EventLateChange, s.base)
 }
 
 func (s *Session) unreadable(key, encoded string, err error) {

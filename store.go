@@ -61,8 +61,11 @@ func (d *storeDriver) Load(ctx context.Context, tok Token, now time.Time) (*Reco
 	if err != nil {
 		return nil, err
 	}
+	first := rec.head.used == rec.head.created
 	if now.UnixMilli() < rec.head.used+max(1, rec.head.idle/noteUse) {
-		return rec.touchedForward(now), nil
+		rec = rec.touchedForward(now)
+		rec.first = first
+		return rec, nil
 	}
 	err = d.store.Update(ctx, id, func(old []byte) (Entry, error) {
 		if rec, err = liveRecord(tok, old, now); err != nil {
@@ -74,6 +77,7 @@ func (d *storeDriver) Load(ctx context.Context, tok Token, now time.Time) (*Reco
 	if err != nil {
 		return nil, err
 	}
+	rec.first = first
 	return rec, nil
 }
 
@@ -201,7 +205,11 @@ func (d *storeDriver) destroyAt(ctx context.Context, tok Token, now time.Time) e
 
 // bury replaces a live record by a tombstone; of an unknown token it stores nothing.
 func (d *storeDriver) bury(ctx context.Context, tok Token, now time.Time, number uint64) error {
-	return d.store.Update(ctx, tok.ID(), func(old []byte) (Entry, error) {
+	return d.buryID(ctx, tok.ID(), now, number)
+}
+
+func (d *storeDriver) buryID(ctx context.Context, id string, now time.Time, number uint64) error {
+	return d.store.Update(ctx, id, func(old []byte) (Entry, error) {
 		if len(old) == 0 || old[0] == tombstoneVersion {
 			return Entry{}, nil
 		}
@@ -219,8 +227,11 @@ func liveRecord(tok Token, data []byte, now time.Time) (*Record, error) {
 		return nil, endedSince(data, now)
 	}
 	rec, err := ParseRecord(tok, data)
-	if err != nil || rec.expired(now) {
+	if err != nil {
 		return nil, ErrNoSession
+	}
+	if rec.expired(now) {
+		return nil, expiredAt(rec, now)
 	}
 	return rec, nil
 }

@@ -101,6 +101,12 @@ func openingVectors(t *testing.T) []cookieVector {
 	saves := vectorRecord()
 	saves.Numbers = []uint64{1, 2, 3, 4, 5, 6, 7, 8}
 
+	account := vectorRecord()
+	account.Value("cart", "3")
+	account.Account("user", "ann@example.com")
+	account.Account("authenticated", "1700000000000")
+	account.Account("hints", `{"agent":"Firefox"}`)
+
 	opens := []cookieVector{
 		vector(t, "empty", pack(t, empty)),
 		vector(t, "every kind of value", pack(t, plain)),
@@ -110,6 +116,7 @@ func openingVectors(t *testing.T) []cookieVector {
 		vector(t, "long key and value", pack(t, long)),
 		vector(t, "a clock a minute ahead", pack(t, ahead)),
 		vector(t, "save numbers", pack(t, saves)),
+		vector(t, "account", pack(t, account)),
 	}
 	rotated := vector(t, "sealed by a previous secret", pack(t, plain))
 	rotated.Secret, rotated.PreviousSecrets = cryptoOtherSecret, []string{cryptoSecret}
@@ -196,6 +203,11 @@ func brokenRecords(t *testing.T) []brokenRecord {
 		copy(packed[i:], b)
 		return brokenRecord{name, packed}
 	}
+	signedIn := func(name, rest string) brokenRecord {
+		packed := append(bytes.Clone(head), rest...)
+		packed[1] = flagAccount
+		return brokenRecord{name, packed}
+	}
 	nine := with("nine save numbers", string(make([]byte, 9*8))+"\x00")
 	nine.packed[headSize-1] = 9
 	tooLong := binary.BigEndian.AppendUint64(nil, 9_223_372_036_855)
@@ -221,7 +233,13 @@ func brokenRecords(t *testing.T) []brokenRecord {
 		with("a key twice", "\x00\x01k\x01n\x01k\x01t"),
 		with("flash keys out of order", flashEntry("b", 0)+flashEntry("a", 0)+"\x00"),
 		with("flash until too late", flashEntry("k", 1<<52+1)+"\x00"),
-		at("version 0", 0, 0), at("version 2", 0, 2), at("an unknown flag", 1, 2),
+		at("version 0", 0, 0), at("version 2", 0, 2), at("an unknown flag", 1, 4),
+		signedIn("no account part", ""), signedIn("an account part without entries", "\x00\x00\x00"),
+		signedIn("an account part longer than what is there", "\x00\x05\x01k\x01n\x00"),
+		signedIn("an account entry that goes past its part", "\x00\x04\x01k\x02na\x00"),
+		signedIn("a flash part in the account part", "\x00\x05\x01k\x01n\x00\x00"),
+		signedIn("account keys out of order", "\x00\x08\x01b\x01n\x01a\x01n\x00"),
+		signedIn("an account part of over 4096 bytes", "\x10\x01\x01k\xfd\x1f"+strings.Repeat("v", 4093)+"\x00"),
 		at("created too late to be a time", 18, tooLate...), at("used too late to be a time", 26, tooLate...),
 		at("lifetime too long", 34, tooLate...), at("idle too long", 42, tooLate...), at("idle negative", 42, 0xff),
 		at("lifetime of 293 years", 34, tooLong...), at("idle of 293 years", 42, tooLong...),
@@ -270,6 +288,9 @@ func entriesOf(rec *Record) map[string]string {
 	}
 	for key, v := range rec.Flash() {
 		entries["f:"+key] = v.Value
+	}
+	for key, value := range rec.Account() {
+		entries["a:"+key] = value
 	}
 	for key, value := range entries {
 		if !utf8.ValidString(key + value) {

@@ -1,0 +1,192 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// save hands changes to the driver. A session of somebody who is signed in is entered into the
+// user's index before it is stored under a new token, and once more afterwards: so an ending of
+// all sessions that comes in between either finds it or has refused it.
+func (s *Session) save(ctx context.Context, ch *Changes) (Token, error) {
+	if s.base != nil && !ch.rotates {
+		return s.saveOn(ctx, ch)
+	}
+	user, signedIn := accountOf(s.base, ch)
+	if user == "" {
+		return s.src.driver.Save(ctx, s.base, ch)
+	}
+	if s.src.index == nil {
+		if s.q.m.cfg.MaxPerUser > 0 {
+			return Token{}, ErrUnsupported
+		}
+		return s.src.driver.Save(ctx, s.base, ch)
+	}
+	e := enrollment{
+		member: s.src.member(ch.token, ch.id), signedIn: max(signedIn, s.exempted),
+		most: s.q.m.cfg.MaxPerUser, now: ch.Now(),
+	}
+	e.ends = ch.now + ch.limits.Lifetime.Milliseconds()
+	left, leaving := s.leaving()
+	if leaving && left.user == user {
+		e.replaces = left.name()
+	}
+	tok, err := s.saveEnrolled(ctx, user, e, ch)
+	if err == nil && leaving {
+		_ = s.src.index.withdraw(ctx, indexKey(s.src.cookie, left.user), left.member) // else the next list does
+	}
+	return tok, err
+}
+
+// A leaver is the entry of a session whose token is replaced or destroyed.
+type leaver struct {
+	member
+	user string
+}
+
+// leaving returns the entry of the session as it is stored, where it has one.
+func (s *Session) leaving() (leaver, bool) {
+	user, _ := accountOf(s.base, nil)
+	if user == "" || s.src.index == nil {
+		return leaver{}, false
+	}
+	return leaver{user: user, member: s.src.member(s.base.token, s.base.head.id)}, true
+}
+
+// leave follows the end of a session: its entry goes, and on the cookie driver its stand-in, for
+// which a sign-out need not have opened the session.
+func (s *Session) leave(ctx context.Context, tok Token, now time.Time) error {
+	rec := s.extras.left
+	if rec != nil && rec.token != tok {
+		rec = nil
+	}
+	if s.src.guard != nil {
+		rec, _, _ = s.src.driver.(*CookieDriver).open(tok, now)
+	}
+	e := Event{Kind: EventEnded, Driver: s.src.name, Reason: s.extras.reason}
+	if rec != nil {
+		e.Handle = handleOf(rec.head.id)
+		e.User, _ = accountOf(rec, nil)
+	}
+	if e.User != "" && s.src.guard != nil {
+		if err := s.src.guard.dismiss(ctx, rec.head.id, now); err != nil {
+			return err
+		}
+	}
+	if e.User != "" && s.src.index != nil {
+		_ = s.src.index.withdraw(ctx, indexKey(s.src.cookie, e.User), s.src.member(tok, rec.head.id)) // else the next list does
+	}
+	s.q.m.emit(e)
+	return nil
+}
+
+// member returns the entry of a session.
+func (src *source) member(tok Token, id [idBytes]byte) member {
+	if src.guard != nil {
+		tok = src.guard.token(id)
+	}
+	return member{id: tok.ID(), handle: handleOf(id)}
+}
+
+func (s *Session) saveEnrolled(ctx context.Context, user string, e enrollment, ch *Changes) (Token, error) {
+	key := indexKey(s.src.cookie, user)
+	if err := s.enroll(ctx, user, e); err != nil {
+		return Token{}, err
+	}
+	tok, err := s.saveGuarded(ctx, ch)
+	if err == nil {
+		if err = s.enroll(ctx, user, e); err == nil {
+			return tok, nil
+		}
+		if ended := s.src.index.endID(ctx, e.id, e.now); ended != nil {
+			return Token{}, ended
+		}
+	}
+	if !errors.Is(err, ErrUnavailable) {
+		_ = s.src.index.withdraw(ctx, key, e.member) // else the next list does
+	}
+	return Token{}, err
+}
+
+// saveGuarded stores the session, and on the cookie driver what tells that it lives.
+func (s *Session) saveGuarded(ctx context.Context, ch *Changes) (Token, error) {
+	g := s.src.guard
+	if g == nil {
+		return s.src.driver.Save(ctx, s.base, ch)
+	}
+	if err := g.admit(ctx, s.base, ch); err != nil {
+		return Token{}, err
+	}
+	if user, _ := accountOf(s.base, nil); user != "" {
+		if err := g.dismiss(ctx, s.base.head.id, ch.Now()); err != nil {
+			return Token{}, err
+		}
+	}
+	return s.src.driver.Save(ctx, s.base, ch)
+}
+
+// saveOn saves without a new token.
+func (s *Session) saveOn(ctx context.Context, ch *Changes) (Token, error) {
+	tok, err := s.src.driver.Save(ctx, s.base, ch)
+	if err != nil || s.src.guard == nil || len(ch.account) == 0 {
+		return tok, err
+	}
+	if user, _ := accountOf(s.base, nil); user == "" {
+		return tok, nil
+	}
+	return tok, s.src.guard.describe(ctx, s.base.head.id, ch)
+}
+
+// roomTries bounds how often a full index is looked through: others may sign in meanwhile.
+const roomTries = 8
+
+// enroll enters a session, and makes room for it where Config.MaxPerUser says so.
+func (s *Session) enroll(ctx context.Context, user string, e enrollment) error {
+	key := indexKey(s.src.cookie, user)
+	for range roomTries {
+		err := s.src.index.enroll(ctx, key, e)
+		if !errors.Is(err, errIndexFull) {
+			return err
+		}
+		if err := s.makeRoom(ctx, user, e); err != nil {
+			return err
+		}
+	}
+	return ErrTooManySessions
+}
+
+// makeRoom takes out the entries whose sessions are over, else ends the session that was signed
+// in first, where the policy is to do so.
+func (s *Session) makeRoom(ctx context.Context, user string, e enrollment) error {
+	m, src := s.q.m, s.src
+	members, err := m.membersOf(ctx, src, user)
+	if err != nil {
+		return err
+	}
+	var oldest member
+	var since int64
+	freed := false
+	for _, mem := range members {
+		if mem.id == e.id || mem.name() == e.replaces {
+			continue
+		}
+		rec, err := m.peek(ctx, src, user, mem)
+		if err != nil {
+			return err
+		}
+		if rec == nil {
+			freed = true
+		} else if _, at := accountOf(rec, nil); oldest.id == "" || at < since {
+			oldest, since = mem, at
+		}
+	}
+	switch {
+	case freed:
+		return nil
+	case m.cfg.AtMaxPerUser == RefuseNew || oldest.id == "":
+		return ErrTooManySessions
+	}
+	_, err = m.endMember(ctx, src, user, oldest, EndedByMaxPerUser)
+	return err
+}
