@@ -136,7 +136,9 @@ func TestRecordBuilderRefusesWhatARecordCannotHold(t *testing.T) {
 func malformedRecords(tb testing.TB) map[string][]byte {
 	_, good := packRecord(tb, recordBuilder())
 	head := slices.Clone(good[:recordHead])
-	head[countOffset] = 0
+	head[1], head[countOffset] = 0, 0
+	account := slices.Clone(head)
+	account[1] = 2
 	spoiled := func(spoil func(b []byte)) []byte {
 		b := slices.Clone(good)
 		spoil(b)
@@ -147,7 +149,8 @@ func malformedRecords(tb testing.TB) map[string][]byte {
 		"nothing":           {},
 		"unknown version":   spoiled(func(b []byte) { b[0] = 2 }),
 		"version of a tomb": spoiled(func(b []byte) { b[0] = 0 }),
-		"unknown flag":      spoiled(func(b []byte) { b[1] = 2 }),
+		"unknown flag":      spoiled(func(b []byte) { b[1] |= 4 }),
+		"account too long":  slices.Concat(account, []byte{0x10, 0x01, 1, 'k', 0xfd, 0x1f}, make([]byte, 4093), []byte{0}),
 		"time too late":     spoiled(func(b []byte) { b[createdAt] = 1 }),
 		"lifetime too long": spoiled(func(b []byte) { binary.BigEndian.PutUint64(b[lifetimeFrom:], 1<<52+1) }),
 		"lifetime too long for a Duration": spoiled(func(b []byte) {

@@ -239,7 +239,6 @@ func brokenRecords(t *testing.T) []brokenRecord {
 		signedIn("an account entry that goes past its part", "\x00\x04\x01k\x02na\x00"),
 		signedIn("a flash part in the account part", "\x00\x05\x01k\x01n\x00\x00"),
 		signedIn("account keys out of order", "\x00\x08\x01b\x01n\x01a\x01n\x00"),
-		signedIn("an account part of over 4096 bytes", "\x10\x01\x01k\xfd\x1f"+strings.Repeat("v", 4093)+"\x00"),
 		at("created too late to be a time", 18, tooLate...), at("used too late to be a time", 26, tooLate...),
 		at("lifetime too long", 34, tooLate...), at("idle too long", 42, tooLate...), at("idle negative", 42, 0xff),
 		at("lifetime of 293 years", 34, tooLong...), at("idle of 293 years", 42, tooLong...),
