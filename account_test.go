@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"net/http"
 	"slices"
@@ -839,4 +841,88 @@ func (c *failingClient) Eval(ctx context.Context, script session.RedisScript, ke
 		_, _ = c.RedisClient.Eval(ctx, script, key, args)
 	}
 	return nil, errors.New("the connection broke")
+}
+
+// R17: NIST SP 800-63B-4, sections 2.1.3, 2.2.3 and 2.3.3.
+func TestPresetsAreThoseOfNIST(t *testing.T) {
+	for _, preset := range []struct {
+		name           session.Assurance
+		lifetime, idle time.Duration
+	}{
+		{name: session.AAL1, lifetime: 30 * 24 * time.Hour, idle: 30 * 24 * time.Hour},
+		{name: session.AAL2, lifetime: 24 * time.Hour, idle: time.Hour},
+		{name: session.AAL3, lifetime: 12 * time.Hour, idle: 15 * time.Minute},
+	} {
+		t.Run(string(preset.name), func(t *testing.T) {
+			cfg := driverConfig(t, "memory")
+			cfg.Limits = preset.name
+			m := newManager(t, cfg)
+			c := setClock(m)
+			v := newVisitor(t, m)
+			v.login("ann")
+			c.advance(preset.idle - time.Second)
+			assert.Equal(t, "ann", v.user())
+			c.advance(preset.idle)
+			assert.Empty(t, v.user())
+			v.login("ann")
+			for end := c.now().Add(preset.lifetime); c.now().Add(preset.idle / 2).Before(end); {
+				c.advance(preset.idle / 2)
+				require.Equal(t, "ann", v.user())
+			}
+			c.advance(preset.idle / 2)
+			assert.Empty(t, v.user())
+		})
+	}
+}
+
+func TestLimitsLongerThanThePresetAreRefused(t *testing.T) {
+	for name, change := range map[string]func(cfg *session.Config){
+		"Lifetime":           func(cfg *session.Config) { cfg.Lifetime = 13 * time.Hour },
+		"IdleTimeout":        func(cfg *session.Config) { cfg.IdleTimeout = 16 * time.Minute },
+		"Memory.IdleTimeout": func(cfg *session.Config) { cfg.Memory.IdleTimeout = time.Hour },
+		"LockAfter":          func(cfg *session.Config) { cfg.LockAfter = 15 * time.Minute },
+		"Limits":             func(cfg *session.Config) { cfg.Limits = "AAL4" },
+		"MaxPerUser":         func(cfg *session.Config) { cfg.MaxPerUser = -1 },
+	} {
+		cfg := driverConfig(t, "memory")
+		cfg.Limits = session.AAL3
+		change(&cfg)
+		_, err := session.NewManager(cfg)
+		assert.ErrorContains(t, err, "Config."+name)
+	}
+	cfg := driverConfig(t, "memory")
+	cfg.Limits = session.AAL3
+	v := newVisitor(t, newManager(t, cfg))
+	p := v.visit(func(s *session.Session) { s.Login("ann"); s.Remember(24 * time.Hour) })
+	assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
+	v.visit(func(s *session.Session) { s.Login("ann"); s.Remember(12 * time.Hour) })
+	assert.Equal(t, "ann", v.user())
+}
+
+// Somebody has to keep the stand-ins who can.
+func TestRevocationByADriverThatCannotIsRefused(t *testing.T) {
+	for _, name := range []string{"cookie", "elsewhere", "mine"} {
+		cfg := driverConfig(t, "cookie")
+		cfg.Cookie.Revocation = name
+		cfg.Drivers = map[string]session.Driver{"mine": wrappedDriver{session.NewMemoryDriver(session.MemoryConfig{})}}
+		_, err := session.NewManager(cfg)
+		assert.ErrorContains(t, err, "Cookie.Revocation", name)
+	}
+	cfg := driverConfig(t, "cookie")
+	cfg.MaxPerUser = 3
+	_, err := session.NewManager(cfg)
+	assert.ErrorContains(t, err, "Config.Cookie.Revocation")
+}
+
+// wrappedDriver is a Driver of somebody else's: it keeps no index of users.
+type wrappedDriver struct{ session.Driver }
+
+func TestStatsAreAnExpvar(t *testing.T) {
+	m := newManager(t, driverConfig(t, "memory"))
+	newVisitor(t, m).visit(func(s *session.Session) { s.Set("a", 1) })
+	var v expvar.Var = m.Stats()
+	var stats session.Stats
+	require.NoError(t, json.Unmarshal([]byte(v.String()), &stats))
+	assert.Equal(t, uint64(1), stats.Saves)
+	assert.Equal(t, m.Stats(), stats)
 }

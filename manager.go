@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -236,7 +237,10 @@ func (m *Manager) heard(src *source, op operation, err error) error {
 	return err
 }
 
-// Stats are counters since the manager was made, like sql.DBStats.
+// Stats are counters since the manager was made, like sql.DBStats. It is an expvar.Var; one that
+// is always up to date is published by
+//
+//	expvar.Publish("session", expvar.Func(func() any { return manager.Stats() }))
 type Stats struct {
 	Loads       uint64 // look-ups in a driver
 	Saves       uint64 // saves by a driver
@@ -275,6 +279,15 @@ func (m *Manager) Stats() Stats {
 		}
 	}
 	return stats
+}
+
+// String returns the counters as JSON, as expvar asks for.
+func (s Stats) String() string {
+	text, err := json.Marshal(s)
+	if err != nil { // never: there are numbers only
+		return "{}"
+	}
+	return string(text)
 }
 
 // String names the manager by its drivers.

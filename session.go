@@ -33,10 +33,17 @@
 //
 // # Security
 //
-// Call [Session.Regenerate] at every sign-in and [Session.Destroy] at every sign-out. Tokens
+// Call [Session.Login] at every sign-in and [Session.Logout] at every sign-out; an application
+// that keeps its users elsewhere calls [Session.Regenerate] and [Session.Destroy]. Tokens
 // have 256 random bits, a token that the server did not issue is never adopted, both limits are
 // enforced by the server's clock, and cookies are HttpOnly, SameSite=Lax and, but on loopback,
 // Secure.
+//
+// # Accounts
+//
+// [Session.Login] binds a session to a user. [Manager.Sessions] lists where that user is signed
+// in, [Manager.End], [Manager.EndOthers] and [Manager.EndAll] end it; for the cookie driver that
+// takes [CookieConfig].Revocation. [Config].Events is told of each turn in a session's life.
 //
 // # Concurrency
 //
@@ -345,7 +352,8 @@ func (s *Session) increment(key string, by int64) int {
 	return int(sum)
 }
 
-// Reset clears the data and leaves the flash: what the record holds when it is committed.
+// Reset clears the data and leaves the flash: what the record holds when it is committed. Who is
+// signed in is not data.
 func (s *Session) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -357,14 +365,15 @@ func (s *Session) Reset() {
 }
 
 // Flush clears data and flash. It sends nothing: that is http.Flusher's Flush. The session
-// stays, empty; to end it, call Destroy.
+// stays, empty, and who is signed in stays so; to end it, call Destroy or Logout.
 func (s *Session) Flush() {
 	s.Reset()
 	s.ResetFlash()
 }
 
-// Regenerate gives the session a new token: same data, and both limits start anew. Call it at
-// every sign-in and change of privilege, so that a token somebody planted or saw before opens
+// Regenerate gives the session a new token: same data, and both limits start anew; but somebody
+// who is signed in stays so no longer than before: only Login starts that lifetime anew (ASVS
+// 7.3.2). Call it at every change of privilege, and at every sign-in that is not by Login, so that a token somebody planted or saw before opens
 // nothing (ASVS 7.2.4). The old token ends when the request is committed.
 func (s *Session) Regenerate() {
 	s.mu.Lock()
