@@ -88,7 +88,8 @@ func (d *RedisDriver) Load(ctx context.Context, tok Token, now time.Time) (*Reco
 func (d *RedisDriver) Save(ctx context.Context, rec *Record, ch *Changes) (Token, error) {
 	switch {
 	case rec == nil:
-		return ch.NewToken(), d.create(ctx, ch.Apply(nil), ch, false)
+		_, err := d.create(ctx, ch.Apply(nil), ch, "")
+		return ch.NewToken(), err
 	case ch.Rotates():
 		return ch.NewToken(), d.rotate(ctx, rec, ch)
 	}
@@ -108,17 +109,21 @@ func (d *RedisDriver) destroyAt(ctx context.Context, tok Token, now time.Time) e
 	return err
 }
 
-func (d *RedisDriver) create(ctx context.Context, rec *Record, ch *Changes, replaces bool) error {
+// create stores a record under its token, which must be free but for what this save has stored:
+// it is replaced where replaces are its saves. It returns the saves of what is stored.
+func (d *RedisDriver) create(ctx context.Context, rec *Record, ch *Changes, replaces string) (saves string, err error) {
 	ttl := max(1, rec.head.expires()-ch.now)
-	args := append([]any{ttl, packNumber(ch.number), bit(replaces)}, recordFields(rec)...)
+	args := append([]any{ttl, packNumber(ch.number), replaces}, recordFields(rec)...)
 	reply, err := d.eval(ctx, createScript, rec.Token(), args...)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return "", err
+	case reply.word() == "taken":
+		return "", errTokenTaken
+	case reply.word() == "repeated":
+		return reply.text(1), nil
 	}
-	if reply.word() == "taken" {
-		return errTokenTaken
-	}
-	return nil
+	return rec.numbers, nil
 }
 
 func (d *RedisDriver) apply(ctx context.Context, rec *Record, ch *Changes) error {
@@ -145,6 +150,8 @@ func (d *RedisDriver) apply(ctx context.Context, rec *Record, ch *Changes) error
 	return err
 }
 
+var errRotatesTooOften = errors.New("session: replace a token: the session changed too often meanwhile")
+
 // rotate stores the record with the changes under the new token, then retires the old key if
 // it is still the state that was copied. If it is not, a save was acknowledged meanwhile: what
 // it left is merged, and the retiring tried again. Where the old one has died, the copy goes.
@@ -156,11 +163,13 @@ func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) e
 		}
 		copied = now
 	}
+	stored := ""
 	for try := range rotateTries {
 		if err := ch.Check(copied); err != nil {
 			return errors.Join(err, d.takeBack(ctx, ch, try))
 		}
-		if err := d.create(ctx, ch.Apply(copied), ch, try > 0); err != nil {
+		var err error
+		if stored, err = d.copy(ctx, ch.Apply(copied), ch, stored); err != nil {
 			return err
 		}
 		done, now, err := d.retireCopied(ctx, copied, ch)
@@ -174,7 +183,21 @@ func (d *RedisDriver) rotate(ctx context.Context, copied *Record, ch *Changes) e
 		}
 		copied = now
 	}
-	return errors.New("session: replace a token: the session changed too often meanwhile")
+	return errRotatesTooOften
+}
+
+// copy stores a copy under the new token, in place of the one whose saves are replaces, and
+// returns the saves of what is there then. A copy of another state is there where the rotation is
+// sent again, and one that was saved to where it is repeated after it was done: that one stays.
+func (d *RedisDriver) copy(ctx context.Context, rec *Record, ch *Changes, replaces string) (saves string, err error) {
+	for range rotateTries {
+		saves, err = d.create(ctx, rec, ch, replaces)
+		if err != nil || saves == rec.numbers || !strings.HasSuffix(saves, packNumber(ch.number)) {
+			return saves, err
+		}
+		replaces = saves
+	}
+	return "", errRotatesTooOften
 }
 
 // neverSaved are the numbers of no record, so that retire only tells what the session is now.

@@ -152,3 +152,45 @@ func TestRegenerateWithoutAnAnswerOfAStoreSignsNobodyOut(t *testing.T) {
 		v.visit(func(s *session.Session) { assert.Equal(t, 2, s.GetInt("n")) })
 	}
 }
+
+// The copy of a rotation that had no answer is of what the session was then. Sent again, the
+// rotation finds what others have saved meanwhile.
+func TestRegenerateSentAgainKeepsWhatOthersSavedMeanwhile(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	p := redistest.NewProxy(t, server.Addr())
+	m := newManager(t, session.Config{Default: "redis", Logger: quiet, StoreTimeout: 300 * time.Millisecond,
+		Redis: session.RedisConfig{Host: p.Host(), Port: p.Port()}})
+	var b *browser
+	b = newBrowser(t, routes{
+		"/warm": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) {
+			s.Set("begun", true)
+			require.NoError(t, s.Save())
+			s.Regenerate()
+		},
+		"/other": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Increment("others", 1) },
+		"/rotate": func(_ http.ResponseWriter, r *http.Request, s *session.Session) {
+			s.Set("saved", true)
+			s.Open()
+			from := retiring - 1
+			if r.FormValue("saves") != "" {
+				require.NoError(t, s.Save()) // from here on what it knows of the session is worked out,
+				from = retiring              // and a rotation asks first
+			}
+			s.Regenerate()
+			fromEval(p, from, 1<<30, redistest.Fault{Reply: "-LOADING Redis is loading"})
+			assert.ErrorIs(t, s.Save(), session.ErrUnavailable)
+			p.Set(nil)
+			require.Equal(t, http.StatusOK, b.get("/other").StatusCode)
+			assert.NoError(t, s.Save())
+		},
+		"/read": showAll,
+	}.under(m))
+	b.get("/warm") // its scripts are known
+	b.get("/other")
+	assert.Equal(t, http.StatusOK, b.get("/rotate").StatusCode)
+	assert.Equal(t, "map[begun:true others:2 saved:true]", b.get("/read").body)
+	assert.Equal(t, http.StatusOK, b.get("/rotate?saves=1").StatusCode)
+	assert.Equal(t, "map[begun:true others:3 saved:true]", b.get("/read").body)
+	assert.Equal(t, 1, liveSessions(t, server))
+}

@@ -126,18 +126,19 @@ return {'ok'}
 `,
 }
 
-// createScript: ARGV ttl, number, whether it replaces a copy, then fields and values. It never
-// replaces a session but for the copy that the same save made.
+// createScript: ARGV ttl, number, the saves of the copy that it replaces, then fields and values.
+// It never replaces a session but for the copy that the same save made; where it finds another
+// state of that, it returns its saves.
 var createScript = RedisScript{
-	SHA: "392d60b3b36abaa140401f6129a779a5aa19d62f",
+	SHA: "ec80c711450e891aea8a951cdedb825c73c4b0a1",
 	Source: `
 local key = KEYS[1]
-if ARGV[3] == '1' then
+local saves = redis.call('HGET', key, '@saves')
+if saves and ARGV[3] ~= '' and saves == ARGV[3] then
   redis.call('DEL', key)
 elseif redis.call('EXISTS', key) == 1 then
-  local saves = redis.call('HGET', key, '@saves')
   for i = 1, saves and #saves or 0, 8 do
-    if string.sub(saves, i, i + 7) == ARGV[2] then return {'ok'} end
+    if string.sub(saves, i, i + 7) == ARGV[2] then return {'repeated', saves} end
   end
   return {'taken'}
 end
