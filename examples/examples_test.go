@@ -71,6 +71,14 @@ func TestRedisSharesSessionsBetweenTwoProcesses(t *testing.T) {
 	assert.Equal(t, "theme \"dark\"\n", b.get("/theme"))
 }
 
+func TestFilestoreGoesOnCountingInAnotherProcess(t *testing.T) {
+	dir := "-dir=" + filepath.Join(t.TempDir(), "sessions")
+	b := newBrowser(t, start(t, "filestore", dir))
+	assert.Equal(t, "Visit number 1.\n", b.get("/"))
+	b.url = start(t, "filestore", dir).url()
+	assert.Equal(t, "Visit number 2.\n", b.get("/"))
+}
+
 // A program is an example that runs.
 type program struct {
 	address string

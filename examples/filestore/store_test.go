@@ -1,0 +1,171 @@
+//go:build unix && !aix && !solaris
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/session"
+	"example.com/session/sessiontest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// counting tells a test binary to add to the counter in a directory, and how often.
+const counting = "FILESTORE_COUNTS_IN"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(counting); dir != "" {
+		if err := count(dir, 100); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const counter = "counter-of-the-processes"
+
+func count(dir string, times int) error {
+	s, err := newFileStore(dir)
+	if err != nil {
+		return err
+	}
+	for range times {
+		err := s.Update(context.Background(), counter, func(old []byte) (session.Entry, error) {
+			return session.Entry{Data: append(old[:len(old):len(old)], 'x'), Expires: time.Now().Add(time.Hour)}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func open(t *testing.T, dir string) *fileStore {
+	t.Helper()
+	s, err := newFileStore(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.root.Close() })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	sessiontest.Drivers(t, func(t *testing.T) session.Driver {
+		return session.StoreDriver(open(t, filepath.Join(t.TempDir(), "sessions")))
+	})
+}
+
+func TestProcessesThatUpdateAtOnceLoseNothing(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o700))
+	var processes [4]*exec.Cmd
+	for i := range processes {
+		processes[i] = exec.CommandContext(t.Context(), exe)
+		processes[i].Env = append(os.Environ(), counting+"="+dir)
+		processes[i].Stderr = new(bytes.Buffer)
+		require.NoError(t, processes[i].Start())
+	}
+	for _, p := range processes {
+		require.NoError(t, p.Wait(), p.Stderr)
+	}
+	data, err := open(t, dir).Get(t.Context(), counter)
+	require.NoError(t, err)
+	assert.Equal(t, 4*100, len(data))
+}
+
+func TestUpdateDoesNotWaitLongerThanItsContext(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.NoError(t, open(t, dir).locked(ctx, "id", func() error {
+		err := open(t, dir).Update(ctx, "id", func([]byte) (session.Entry, error) { panic("the lock is held") })
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		return nil
+	}))
+}
+
+func TestNobodyElseCanReadTheFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s := open(t, dir)
+	id := session.NewToken("s_file").ID()
+	require.NoError(t, s.Update(t.Context(), id, func([]byte) (session.Entry, error) {
+		return session.Entry{Data: []byte("private"), Expires: time.Now().Add(time.Hour)}, nil
+	}))
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := d.Info()
+		require.NoError(t, err)
+		assert.Zero(t, info.Mode().Perm()&0o077, path)
+		return nil
+	}))
+	require.NoError(t, os.Chmod(dir, 0o750))
+	_, err := newFileStore(dir)
+	assert.ErrorContains(t, err, "chmod 700")
+	_, err = s.Get(t.Context(), "../../outside")
+	assert.Error(t, err, "a name leads out of the directory")
+}
+
+func TestReaderSeesNoHalfWrittenSession(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "sessions"))
+	sizes := []int{1 << 10, 1 << 18}
+	write := func(i int) {
+		require.NoError(t, s.Update(t.Context(), "id", func([]byte) (session.Entry, error) {
+			return session.Entry{Data: bytes.Repeat([]byte{'x'}, sizes[i%2]), Expires: time.Now().Add(time.Hour)}, nil
+		}))
+	}
+	write(0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 500 {
+			data, err := s.Get(t.Context(), "id")
+			if !assert.NoError(t, err) || !assert.Contains(t, sizes, len(data)) {
+				return
+			}
+		}
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			return
+		default:
+			write(i)
+		}
+	}
+}
+
+func TestSweepForgetsWhatHasEndedAndNothingElse(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	s := open(t, dir)
+	put := func(id string, expires time.Time) {
+		require.NoError(t, s.Update(t.Context(), id, func([]byte) (session.Entry, error) {
+			return session.Entry{Data: []byte("data"), Expires: expires}, nil
+		}))
+	}
+	lives, ended := strings.Repeat("a", 43), "lock-"+strings.Repeat("b", 38) // an id may look so
+	put(lives, time.Now().Add(time.Minute))
+	put(ended, time.Now().Add(-time.Minute))
+	left := filepath.Join(dir, "c.new")
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
+	require.NoError(t, os.Chtimes(left, time.Time{}, time.Now().Add(-time.Hour)))
+	require.NoError(t, s.sweep(t.Context()))
+	assert.FileExists(t, filepath.Join(dir, lives))
+	assert.NoFileExists(t, filepath.Join(dir, ended))
+	assert.NoFileExists(t, left)
+	data, err := s.Get(t.Context(), ended)
+	assert.NoError(t, err)
+	assert.Nil(t, data)
+}

@@ -1,0 +1,34 @@
+//go:build unix && !aix && !solaris
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// sweep removes the files of sessions that have ended, one at a time, so that no request waits
+// for it. What a killed process left of an update goes too.
+func (s *fileStore) sweep(ctx context.Context) error {
+	files, err := fs.ReadDir(s.root.FS(), ".")
+	for _, file := range files {
+		if name := file.Name(); !strings.HasPrefix(name, "lock-") || len(name) > len("lock-x") {
+			err = errors.Join(err, s.locked(ctx, name, func() error { return s.forget(name) }))
+		}
+	}
+	return err
+}
+
+func (s *fileStore) forget(name string) error {
+	info, err := s.root.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || time.Now().Before(info.ModTime()) {
+		return err
+	}
+	return s.root.Remove(name)
+}
