@@ -140,7 +140,7 @@ func randomBytes(r *rand.Rand, n int) string {
 
 func (s *scripted) randomOp(r *rand.Rand, keys []string) session.Op {
 	op := session.Op{
-		Kind: session.OpKind(1 + r.IntN(int(session.OpKeepFlash))), Key: keys[r.IntN(len(keys))],
+		Kind: session.OpKind(1 + r.IntN(int(session.OpAccount))), Key: keys[r.IntN(len(keys))],
 		By: r.Int64N(5) - 2, Stamp: r.Uint64(), Value: randomBytes(r, r.IntN(40)),
 	}
 	if (op.Kind == session.OpClear || op.Kind == session.OpClearFlash) && r.IntN(4) > 0 {

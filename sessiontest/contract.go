@@ -17,7 +17,8 @@ import (
 func isGone(err error) bool { return errors.Is(err, session.ErrNoSession) }
 
 func testStoredRecord(t *testing.T, k *kit) {
-	b := k.builder(k.start, set("name", "'Ann"), add("visits", 1), flash("notice", "'Saved"))
+	b := k.builder(k.start, set("name", "'Ann"), add("visits", 1), flash("notice", "'Saved"),
+		account("user", "ann"), account("authenticated", "1"))
 	b.Limits = session.Limits{Lifetime: 48 * time.Hour, Idle: 30 * time.Minute, Remembered: true}
 	b.Ops[2].Until = k.start.Add(2 * time.Second)
 	ch := build(t, b)
@@ -45,7 +46,8 @@ func testAnyBytes(t *testing.T, k *kit) {
 	tok := k.store(t, nil, ch)
 	assertSame(t, ch.Apply(nil), k.load(t, tok, k.start))
 
-	more := k.changes(t, k.start, add("\x00 counter", 1), remove("\xff\xfe"), set("@created", "'x"))
+	more := k.changes(t, k.start, add("\x00 counter", 1), remove("\xff\xfe"), set("@created", "'x"),
+		account("a:\x00\xff", "\r\n\x00"), account("@id", ""))
 	tok = k.store(t, k.load(t, tok, k.start), more)
 	assertSame(t, more.Apply(ch.Apply(nil)), k.load(t, tok, k.start))
 }

@@ -152,14 +152,19 @@ func flash(key, encoded string) session.Op {
 	return session.Op{Kind: session.OpFlash, Key: key, Value: encoded}
 }
 
+func account(key, value string) session.Op {
+	return session.Op{Kind: session.OpAccount, Key: key, Value: value}
+}
+
 // A content is what a record holds, in a form that can be compared.
 type content struct {
-	Values map[string]string
-	Flash  map[string]session.FlashValue
+	Values  map[string]string
+	Flash   map[string]session.FlashValue
+	Account map[string]string
 }
 
 func contentOf(rec *session.Record) content {
-	return content{Values: maps.Collect(rec.Values()), Flash: maps.Collect(rec.Flash())}
+	return content{Values: maps.Collect(rec.Values()), Flash: maps.Collect(rec.Flash()), Account: maps.Collect(rec.Account())}
 }
 
 // assertSame says that a driver returned the record that Apply makes.

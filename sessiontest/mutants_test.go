@@ -71,6 +71,7 @@ var mutants = []struct{ fault, foundBy string }{
 	{fault: "ends keys at a zero byte", foundBy: "KeysAndValuesOfAnyBytesAreKept"},
 	{fault: "drops empty values", foundBy: "KeysAndValuesOfAnyBytesAreKept"},
 	{fault: "cuts large values", foundBy: "LargeValuesAreKeptOrRefused"},
+	{fault: "drops the account part", foundBy: "StoredRecordIsWhatTheChangesMake"},
 	{fault: "drops the clock of flash", foundBy: "StoredRecordIsWhatTheChangesMake"},
 	{fault: "expires flash by its key", foundBy: "FlashExpiresByItsStamp"},
 	{fault: "keeps what was not asked for", foundBy: "RandomChangesEndWhereApplyEnds"},
@@ -412,6 +413,11 @@ func (d *reference) store(rec *session.Record, tok session.Token, spoil func(b *
 			v.Until = time.Time{}
 		}
 		b.Flash(key, v)
+	}
+	for key, value := range rec.Account() {
+		if !d.has("drops the account part") {
+			b.Account(key, value)
+		}
 	}
 	stored, err := b.Build(tok)
 	if err != nil {

@@ -83,7 +83,7 @@ func randomOps(r *rand.Rand, rec *session.Record) []session.Op {
 
 func randomOp(r *rand.Rand, rec *session.Record) session.Op {
 	op := session.Op{
-		Kind: session.OpKind(1 + r.IntN(int(session.OpKeepFlash))),
+		Kind: session.OpKind(1 + r.IntN(int(session.OpAccount))),
 		Key:  randomKeys[r.IntN(len(randomKeys))],
 	}
 	switch op.Kind {
@@ -93,7 +93,7 @@ func randomOp(r *rand.Rand, rec *session.Record) session.Op {
 			break
 		}
 		op.Key = ""
-	case session.OpSet, session.OpFlash:
+	case session.OpSet, session.OpFlash, session.OpAccount:
 		op.Value = randomValues[r.IntN(len(randomValues))]
 	case session.OpAdd:
 		op.By = randomSteps[r.IntN(len(randomSteps))]
