@@ -65,6 +65,9 @@ func (s *Session) mayLogin(user string) bool {
 	case user == "" || len(user) > maxUser:
 		s.reject(fmt.Errorf("session: sign in: a user is named by 1 to %d bytes, this one has %d", maxUser, len(user)))
 		return false
+	case s.anonymous != nil: // nobody is signed in by a session that is never saved
+		s.reject(s.anonymous)
+		return false
 	case s.src.byIP:
 		s.reject(&configError{errors.New("sign in with by_client_ip: everybody behind one address would be " +
 			"signed in: use a driver that sets a cookie")})

@@ -926,3 +926,21 @@ func TestStatsAreAnExpvar(t *testing.T) {
 	assert.Equal(t, uint64(1), stats.Saves)
 	assert.Equal(t, m.Stats(), stats)
 }
+
+// R54: a page may do without a session, a sign-in may not.
+func TestSignInThatCannotBeStoredFailsWhereAVisitorGoesOn(t *testing.T) {
+	cfg := driverConfig(t, "redis")
+	server := redistest.Start(t)
+	cfg.Redis.Host, cfg.Redis.Port = server.Host(), server.Port()
+	cfg.AllowAnonymous = func(*http.Request) bool { return true }
+	v := newVisitor(t, newManager(t, cfg))
+	v.visit(func(s *session.Session) { s.Set("a", 1) })
+	server.Stop()
+	for _, who := range []*visitor{v, v.stranger()} { // one has a cookie, so its session is looked for
+		p := who.visit(func(s *session.Session) { s.Set("a", 2) })
+		assert.Equal(t, http.StatusOK, p.StatusCode)
+		p = who.visit(func(s *session.Session) { s.Login("ann") })
+		assert.Equal(t, http.StatusServiceUnavailable, p.StatusCode)
+		assert.Empty(t, p.Cookies())
+	}
+}

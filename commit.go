@@ -96,7 +96,7 @@ func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
 // goesOn reports whether the request goes on though its session could not be stored: nobody
 // looked at one that was opened quietly, and a page may do without one that is new.
 func (s *Session) goesOn(err error) bool {
-	if !s.quiet && (s.came || s.tok != nil || s.isDoomed() || !s.q.allowsAnonymous(err)) {
+	if !s.quiet && (s.came || s.tok != nil || s.login || s.isDoomed() || !s.q.allowsAnonymous(err)) {
 		return false
 	}
 	s.anonymous, s.sent, s.todo = err, nil, nil

@@ -125,8 +125,8 @@ type Config struct {
 	// a session: it goes on with an empty one that is never saved, where it would be an error
 	// answer. Session.Err tells the handler so, and what it sets is lost. For a newcomer, who
 	// has nothing to load, the store is asked only when the handler is done. Do not allow it
-	// for pages that take "signed out" for an answer. A sign-out, and changes of a session that
-	// was loaded, fail all the same. Nil allows it to none.
+	// for pages that take "signed out" for an answer. A sign-in, a sign-out, and changes of a
+	// session that was loaded, fail all the same. Nil allows it to none.
 	AllowAnonymous func(r *http.Request) bool
 
 	// Skip reports whether the middleware should leave a request alone, as if it were not

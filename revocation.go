@@ -50,6 +50,7 @@ func (g *guard) admit(ctx context.Context, rec *Record, ch *Changes) error {
 			stand.setAccount(key, value)
 		}
 	}
+	g.home.used.Store(true) // Ping asks about it from now on
 	_, err := g.stands.Save(ctx, nil, stand)
 	return err
 }
@@ -80,7 +81,7 @@ func (g *guard) check(ctx context.Context, id [idBytes]byte, now time.Time) erro
 	if last, ok := g.recent(id, now); ok {
 		return last.err
 	}
-	g.home.used.Store(true) // Ping asks about it from now on
+	g.home.used.Store(true)
 	_, err := g.stands.Load(ctx, g.token(id), now)
 	if err == nil || isGone(err) {
 		g.note(id, sighting{at: now.UnixMilli(), err: err})
