@@ -34,6 +34,13 @@ test: deps fuzz-short unit ## everything: each fuzz target for FUZZTIME (10s), t
 unit: ## every test of every module, with the race detector
 	@export CGO_ENABLED=1; $(call each,$(GO) test -race -count=1 -timeout 20m ./...)
 
+.PHONY: soak
+soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a table
+	@echo '| what happens | requests | writes acknowledged | lost | requests failed | the last of them after | slowest request |'
+	@echo '|---|---|---|---|---|---|---|'
+	@cd goredis && SOAKTIME=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 24h -v -run TestNothingIsLost . | \
+		sed -nE 's/^ +\|/|/p; /FAIL|panic:|Error:|Messages:|^ok/p'
+
 .PHONY: fuzz-short
 fuzz-short: ## each fuzz target for FUZZTIME (10s); one without seeds fails
 	@$(GO) run ./internal/ci/fuzz -fuzztime $(or $(FUZZTIME),10s) $(MODULES)

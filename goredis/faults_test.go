@@ -2,6 +2,7 @@ package goredis_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -80,6 +81,32 @@ func TestWrongPasswordIsAConfigurationError(t *testing.T) {
 		status, _, _ := b.get("/add")
 		assert.Equal(t, test.status, status, test.password)
 		assert.Equal(t, test.status == 200, b.manager.Ping(t.Context()) == nil)
+	}
+}
+
+// A server that cannot prove who it is gets neither the password nor a session.
+func TestWrongCertificateIsRefused(t *testing.T) {
+	t.Parallel()
+	cert, other := redistest.NewCertificate(t, "127.0.0.1"), redistest.NewCertificate(t, "127.0.0.1")
+	server := redistest.Start(t, append(cert.Args(), "--requirepass", "secret")...)
+	for _, test := range []struct {
+		name   string
+		tls    *tls.Config
+		status int
+	}{
+		{name: "trusted", tls: &tls.Config{RootCAs: cert.Roots}, status: 200},
+		{name: "of another root", tls: &tls.Config{RootCAs: other.Roots}, status: 503},
+		{name: "of another name", tls: &tls.Config{RootCAs: cert.Roots, ServerName: "redis.example"}, status: 503},
+		{name: "no TLS", status: 503},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBrowser(t, closing(t, redis.NewClient(&redis.Options{Addr: server.Addr(), Password: "secret", TLSConfig: test.tls})), nil)
+			status, _, header := b.get("/add")
+			assert.Equal(t, test.status, status)
+			assert.Equal(t, test.status == 200, header["Set-Cookie"] != nil)
+			assert.Equal(t, "plain", b.body("/plain"))
+		})
 	}
 }
 
