@@ -67,7 +67,7 @@ func TestBackButtonAfterSignOutShowsNothingOfTheSession(t *testing.T) {
 		b.back()
 		require.Equal(t, "/session", b.path())
 		assert.Empty(t, b.text(".name"), "the page of the ended session is shown again")
-		assert.NotContains(t, b.texts("tbody td:first-child"), "user")
+		assert.NotContains(t, b.texts("tbody td:first-child"), "remembered")
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/session"
 	"example.com/session/internal/redistest"
 	"github.com/stretchr/testify/require"
 )
@@ -93,6 +94,9 @@ func (s *site) cookie() string { return s.prefix + s.driver }
 // localhost is the site's address by name.
 func (s *site) localhost() string { return strings.Replace(s.url, "127.0.0.1", "localhost", 1) }
 
+// secret is what processes share that read each other's cookies.
+var secret = session.NewSecret()
+
 var driverNames = []string{"memory", "cookie", "redis"}
 
 // A setup is how a test wants the demo to be started; the zero value is how anybody starts it.
@@ -100,6 +104,8 @@ type setup struct {
 	flashTTL int    // seconds, of each driver
 	secure   string // the attribute Secure: auto, always or never
 	tls      bool
+	window   int               // seconds of RevocationWindow; the cookie driver's sign-ins are then kept track of in redis
+	process  int               // tells apart processes that are set up alike
 	redis    *redistest.Server // one that the test disturbs; nil: the common one
 }
 
@@ -167,6 +173,11 @@ func (how setup) config(t *testing.T, driver string) (path string, err error) {
 		own["namespace"] = fmt.Sprintf("e2e-%d-%s-%t", how.flashTTL, how.secure, how.tls)
 	}
 	config := map[string]any{"default": driver, driver: own}
+	if how.window > 0 {
+		own["revocation"], own["revocation_window"] = "redis", how.window
+		config["secret"] = secret
+		config["redis"] = map[string]any{"port": redistest.Shared(t).Port(), "namespace": "e2e-revocation"}
+	}
 	if how.secure != "" {
 		config["cookie_attributes"] = map[string]any{"secure": how.secure}
 	}

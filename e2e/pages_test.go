@@ -75,6 +75,17 @@ var scenes = []scene{
 	}},
 	{"sign-in", func(b *tab) { b.visit("/sign-in") }},
 	{"session", func(b *tab) { b.signIn("Ann Example") }},
+	{"devices-visitor", func(b *tab) {
+		b.press(".who button")
+		b.visit("/devices")
+	}},
+	{"devices", func(b *tab) {
+		b.signIn("Ann Example")
+		other := newTab(b.t, browser(b.t), b.url, chromedp.WithNewBrowserContext())
+		call(other, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: phone})
+		other.signIn("Ann Example")
+		b.visit("/devices")
+	}},
 	{"drivers", func(b *tab) {
 		b.visit("/drivers")
 		b.press(".tiles li:nth-child(2) button")

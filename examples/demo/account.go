@@ -28,8 +28,8 @@ type proof struct {
 
 const replaced session.Key[proof] = "proof"
 
-// signIn takes any name: this demo has no passwords. What counts is Regenerate: a token that
-// somebody planted or saw before the sign-in opens nothing afterwards.
+// signIn takes any name: this demo has no passwords. What counts is Login: the session belongs to
+// a user from now on, and a token that somebody planted or saw before opens nothing afterwards.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	name := strings.TrimSpace(r.FormValue("name"))
@@ -38,13 +38,14 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 		redirect(w, r, "/sign-in")
 		return
 	}
+	s.Login(name)
+	s.Describe(map[string]string{"device": deviceOf(r.UserAgent())})
 	keep := r.FormValue("remember") != ""
 	if keep {
 		s.Remember(remembered) // is Regenerate with other limits
 	} else {
 		s.Remember(0) // is Regenerate with those of the configuration
 	}
-	s.Set("user", name)
 	s.Set("remembered", keep)
 	s.Flash("success", "Signed in as "+name+".")
 	a.prove(s, r)
@@ -95,7 +96,7 @@ func (n nowhere) WriteHeader(int)             {}
 
 func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
-	s.Destroy()
+	s.Logout()
 	s.Flash("success", "Signed out. The session and all that was in it are gone; this message began a new one.")
 	redirect(w, r, "/")
 }

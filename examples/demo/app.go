@@ -93,6 +93,10 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("POST /session/regenerate", a.regenerate)
 	mux.HandleFunc("POST /session/reset", a.reset)
 
+	mux.HandleFunc("GET /devices", a.showDevices)
+	mux.HandleFunc("POST /devices/{handle}/end", a.endDevice)
+	mux.HandleFunc("POST /devices/end-others", a.endOtherDevices)
+
 	mux.HandleFunc("GET /drivers", a.showDrivers)
 	mux.HandleFunc("POST /drivers/{name}", a.countOnDriver)
 
@@ -111,6 +115,7 @@ type view struct {
 	Title  string
 	Path   string
 	Driver string
+	User   string // who is signed in; empty for a visitor
 	Pages  []link
 	Data   any
 }
@@ -132,6 +137,7 @@ var pages = []link{
 	{"/", "Notes"},
 	{"/flash", "Flash messages"},
 	{"/session", "This session"},
+	{"/devices", "Your devices"},
 	{"/drivers", "Drivers"},
 	{"/at-once", "At once"},
 	{"/wire", "On the wire"},
@@ -141,11 +147,12 @@ var pages = []link{
 // be an error.
 func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if session.FromRequest(r).Has("user") {
+	user, signedIn := session.FromRequest(r).User()
+	if signedIn {
 		// After the sign-out, the back button must not show what was on the page.
 		w.Header().Set("Cache-Control", "no-store")
 	}
-	v := view{Title: title, Path: r.URL.Path, Driver: a.cfg.Default, Pages: pages, Data: data}
+	v := view{Title: title, Path: r.URL.Path, Driver: a.cfg.Default, User: user, Pages: pages, Data: data}
 	p := &page{w, status}
 	if err := a.pages.ExecuteTemplate(p, r, name, v); err != nil {
 		log.Printf("%s: %v", name, err)

@@ -87,7 +87,7 @@ func TestEveryPageComes(t *testing.T) {
 			_, server := serveDemo(t, driver)
 			for path, want := range map[string]int{
 				"/": 200, "/flash": 200, "/flash/between": 202, "/flash/landing": 200, "/flash/badge.svg": 200, "/flash/poll": 200,
-				"/flash/poll.js": 200, "/flash/rules.json": 200, "/sign-in": 200, "/session": 200, "/drivers": 200, "/at-once": 200,
+				"/flash/poll.js": 200, "/flash/rules.json": 200, "/sign-in": 200, "/session": 200, "/devices": 200, "/drivers": 200, "/at-once": 200,
 				"/at-once/idle": 200, "/wire": 200, "/static/style.css": 200, "/static/icon.svg": 200, "/static/none": 404, "/none": 404,
 			} {
 				response, err := server.Client().Get(server.URL + path)
@@ -100,6 +100,19 @@ func TestEveryPageComes(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, server.Client().Jar.Cookies(parsed), "looking around began a session")
 		})
+	}
+}
+
+func TestDeviceIsNamedAsItsOwnerKnowsIt(t *testing.T) {
+	for agent, want := range map[string]string{
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0": "Edge on Windows",
+		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36":               "Chrome on Android",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15":         "Safari on macOS",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0":                                                        "Firefox on Linux",
+		"curl/8.14.1": "A browser on some system",
+		"":            "A browser on some system",
+	} {
+		assert.Equal(t, want, deviceOf(agent))
 	}
 }
 

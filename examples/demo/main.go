@@ -69,6 +69,9 @@ func configure(driver, file string, secure bool) (cfg session.Config, err error)
 	if cfg.Default == "" {
 		cfg.Default = "cookie" // what a configuration that names none means
 	}
+	if cfg.Default == "cookie" && cfg.Cookie.Revocation == "" {
+		cfg.Cookie.Revocation = "memory" // so that sign-ins can be listed and ended; several processes would name redis
+	}
 	if cfg.Secret == "" {
 		cfg.Secret = os.Getenv("SESSION_SECRET")
 	}
