@@ -3,6 +3,7 @@ package examples_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -77,6 +78,30 @@ func TestFilestoreGoesOnCountingInAnotherProcess(t *testing.T) {
 	assert.Equal(t, "Visit number 1.\n", b.get("/"))
 	b.url = start(t, "filestore", dir).url()
 	assert.Equal(t, "Visit number 2.\n", b.get("/"))
+}
+
+func TestMetricsCountAndLogWhatHappensAndTellNoToken(t *testing.T) {
+	p := start(t, "metrics")
+	b := newBrowser(t, p)
+	signedIn := b.post("/sign-in?name=ann")
+	require.Equal(t, http.StatusOK, signedIn.StatusCode)
+	assert.Equal(t, "Signed in as \"ann\".\n", b.get("/"))
+	b.post("/sign-out")
+	assert.Equal(t, "Nobody is signed in.\n", b.get("/"))
+
+	var vars struct {
+		Events map[string]int `json:"session_events"`
+		Stats  map[string]int `json:"session"`
+	}
+	text := b.get("/debug/vars")
+	require.NoError(t, json.Unmarshal([]byte(text), &vars), text)
+	assert.Equal(t, map[string]int{"created": 1, "login": 1, "opened": 1, "ended": 1}, vars.Events)
+	assert.Equal(t, 1, vars.Stats["Saves"])
+	for _, line := range []string{"event=login driver=memory handle=", "user=ann", "event=ended", "reason=logout"} {
+		assert.Contains(t, p.log.String(), line)
+	}
+	require.Len(t, signedIn.Cookies(), 1)
+	assert.NotContains(t, text+p.log.String(), signedIn.Cookies()[0].Value, "the token is told")
 }
 
 // A program is an example that runs.

@@ -1,0 +1,65 @@
+// Metrics watches sessions: each event becomes a log line and adds to a counter, and the
+// counters of the manager stand beside them.
+//
+//	go run ./examples/metrics
+//	curl -c jar -X POST 'http://127.0.0.1:8080/sign-in?name=ann'
+//	curl -b jar -c jar -X POST http://127.0.0.1:8080/sign-out
+//	curl http://127.0.0.1:8080/debug/vars
+//
+// logs created, login and ended, and counts them. No line and no counter holds a token.
+package main
+
+import (
+	"context"
+	"expvar"
+	"flag"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+
+	"example.com/session"
+)
+
+func main() {
+	address := flag.String("address", "127.0.0.1:8080", "where to listen")
+	flag.Parse()
+	events := expvar.NewMap("session_events")
+	manager, err := session.NewManager(session.Config{
+		Default: "memory",
+		Events:  func(e session.Event) { watch(e, events) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	expvar.Publish("session", expvar.Func(func() any { return manager.Stats() }))
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if user, ok := session.FromRequest(r).User(); ok {
+			fmt.Fprintf(w, "Signed in as %q.\n", user)
+			return
+		}
+		fmt.Fprintln(w, "Nobody is signed in.")
+	})
+	mux.HandleFunc("POST /sign-in", func(w http.ResponseWriter, r *http.Request) {
+		session.FromRequest(r).Login(r.FormValue("name")) // a real one asks for a proof
+	})
+	mux.HandleFunc("POST /sign-out", func(w http.ResponseWriter, r *http.Request) {
+		session.FromRequest(r).Logout()
+	})
+	mux.Handle("GET /debug/vars", expvar.Handler()) // a real one is for administrators only
+	log.Printf("serving http://%s (Ctrl-C ends it)", *address)
+	log.Fatal(http.ListenAndServe(*address, manager.Middleware(mux)))
+}
+
+// watch is called in the middle of a request, so it is quick and does no more than this.
+func watch(e session.Event, events *expvar.Map) {
+	events.Add(string(e.Kind), 1)
+	level := slog.LevelInfo
+	switch e.Kind {
+	case session.EventTampered, session.EventUnavailable:
+		level = slog.LevelWarn
+	}
+	slog.LogAttrs(context.Background(), level, "session", e.Attrs()...)
+}
