@@ -52,6 +52,33 @@ func testAnyBytes(t *testing.T, k *kit) {
 	assertSame(t, more.Apply(ch.Apply(nil)), k.load(t, tok, k.start))
 }
 
+// testAccount tells the account part from data and flash: it goes with neither, and with no
+// rotation.
+func testAccount(t *testing.T, k *kit) {
+	text := "\x00\xff\r\n' é"
+	tok := k.create(t, account("user", "ann"), account("hints", text), set("user", "'data"), flash("user", "'flash"))
+	k.expectAccount(t, tok, map[string]string{"user": "ann", "hints": text})
+
+	tok = k.save(t, tok, k.start, remove("user"))
+	k.expectAccount(t, tok, map[string]string{"user": "ann", "hints": text})
+	tok = k.save(t, tok, k.start, session.Op{Kind: session.OpClear}, session.Op{Kind: session.OpClearFlash}, account("hints", ""))
+	k.expectAccount(t, tok, map[string]string{"user": "ann", "hints": ""})
+	tok = k.store(t, k.load(t, tok, k.start), k.rotation(t, k.start, set("a", "'1"), account("user", "ben")))
+	k.expectAccount(t, tok, map[string]string{"user": "ben", "hints": ""})
+	got := contentOf(k.load(t, tok, k.start))
+	assert.Equal(t, map[string]string{"a": "'1"}, got.Values, "the account part shows among the data")
+	assert.Empty(t, got.Flash)
+
+	visitor := k.create(t, set("a", "'1"))
+	visitor = k.save(t, visitor, k.start, account("user", "ann")) // as Describe does to a session that goes on
+	k.expectAccount(t, visitor, map[string]string{"user": "ann"})
+}
+
+func (k *kit) expectAccount(t *testing.T, tok session.Token, want map[string]string) {
+	t.Helper()
+	assert.Equal(t, want, contentOf(k.load(t, tok, k.start)).Account)
+}
+
 func testLargeValues(t *testing.T, k *kit) {
 	tok := k.create(t, set("small", "'1"))
 	rec := k.load(t, tok, k.start)

@@ -49,6 +49,7 @@ var suite = []struct {
 	{name: "StoredRecordIsWhatTheChangesMake", sealed: true, run: testStoredRecord},
 	{name: "RandomChangesEndWhereApplyEnds", sealed: true, run: testRandomChanges},
 	{name: "KeysAndValuesOfAnyBytesAreKept", sealed: true, run: testAnyBytes},
+	{name: "AccountIsApartFromDataAndFlash", sealed: true, run: testAccount},
 	{name: "LargeValuesAreKeptOrRefused", sealed: true, run: testLargeValues},
 	{name: "IncrementsAreExactAtTheBorders", sealed: true, run: testIncrements},
 	{name: "RefusedIncrementStoresNothing", sealed: true, run: testRefusals},

@@ -72,6 +72,7 @@ var mutants = []struct{ fault, foundBy string }{
 	{fault: "drops empty values", foundBy: "KeysAndValuesOfAnyBytesAreKept"},
 	{fault: "cuts large values", foundBy: "LargeValuesAreKeptOrRefused"},
 	{fault: "drops the account part", foundBy: "StoredRecordIsWhatTheChangesMake"},
+	{fault: "clears the account part with the data", foundBy: "AccountIsApartFromDataAndFlash"},
 	{fault: "drops the clock of flash", foundBy: "StoredRecordIsWhatTheChangesMake"},
 	{fault: "expires flash by its key", foundBy: "FlashExpiresByItsStamp"},
 	{fault: "keeps what was not asked for", foundBy: "RandomChangesEndWhereApplyEnds"},
@@ -267,6 +268,10 @@ func (d *reference) save(ctx context.Context, rec *session.Record, ch *session.C
 		if err := ctx.Err(); err != nil {
 			return session.Token{}, err
 		}
+	}
+	if d.has("clears the account part with the data") && slices.ContainsFunc(slices.Collect(ch.All()), func(op session.Op) bool { return op.Kind == session.OpClear }) {
+		b := session.RecordBuilder{ID: now.ID(), CreatedAt: now.CreatedAt(), UsedAt: now.UsedAt(), Limits: now.Limits()}
+		now, _ = b.Build(tok)
 	}
 	d.put(ch.Apply(now), tok)
 	return tok, nil
