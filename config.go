@@ -359,7 +359,7 @@ func (c RedisConfig) host() string      { return cmp.Or(c.Host, "127.0.0.1") }
 func (c RedisConfig) port() int         { return cmp.Or(c.Port, 6379) }
 func (c RedisConfig) namespace() string { return cmp.Or(c.Namespace, "session") }
 
-func (c RedisConfig) maxIdle() int   { return max(cmp.Or(c.Options.MaxIdle, 10), 0) }
+func (c RedisConfig) maxIdle() int   { return max(cmp.Or(c.Options.MaxIdle, c.maxActive(), 64), 0) }
 func (c RedisConfig) maxActive() int { return max(cmp.Or(c.Options.MaxActive, 64), 0) } // 0: no limit
 
 func (c RedisConfig) idleConnTimeout() time.Duration { // 0: never
@@ -392,7 +392,7 @@ type RedisOptions struct {
 	// is empty.
 	Socket string
 
-	MaxIdle   int // connections kept for later; zero means 10, negative keeps none
+	MaxIdle   int // connections kept for later; zero means MaxActive, or 64 without it; negative keeps none
 	MaxActive int // connections open at once; zero means 64, negative means no limit
 
 	// IdleConnTimeout closes a connection that long after its last use. Zero means 4

@@ -46,7 +46,7 @@ func TestZeroConfigMeansTheDocumentedDefaults(t *testing.T) {
 	assert.Equal(t, "127.0.0.1", c.Redis.host())
 	assert.Equal(t, 6379, c.Redis.port())
 	assert.Equal(t, "session", c.Redis.namespace())
-	assert.Equal(t, 10, c.Redis.maxIdle())
+	assert.Equal(t, 64, c.Redis.maxIdle())
 	assert.Equal(t, 64, c.Redis.maxActive())
 	assert.Equal(t, 4*time.Minute, c.Redis.idleConnTimeout())
 	assert.Equal(t, time.Second, c.Redis.poolWait())

@@ -304,7 +304,7 @@ func holding(t *testing.T, v *visitor, p *redistest.Proxy, n int) (release func(
 func TestMaxIdleConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	for _, test := range []struct{ maxIdle, want int }{{maxIdle: 0, want: 10}, {maxIdle: 3, want: 3}, {maxIdle: -1, want: 0}} {
+	for _, test := range []struct{ maxIdle, want int }{{maxIdle: 0, want: 12}, {maxIdle: 3, want: 3}, {maxIdle: -1, want: 0}} {
 		p := redistest.NewProxy(t, s.Addr())
 		v := redisVisitor(t, session.RedisConfig{Host: p.Host(), Port: p.Port(),
 			Options: session.RedisOptions{MaxIdle: test.maxIdle, ClientName: fmt.Sprintf("idle%d", test.maxIdle)}})
@@ -364,6 +364,40 @@ func TestPoolWaitBoundsTheWaitForAConnection(t *testing.T) {
 	}
 	pages.Wait()
 	release()
+}
+
+func TestNegativePoolWaitWaitsAsLongAsItsContext(t *testing.T) {
+	t.Parallel()
+	p := redistest.NewProxy(t, redistest.Start(t).Addr())
+	d, err := session.NewRedisDriver(session.RedisConfig{Host: p.Host(), Port: p.Port(),
+		Options: session.RedisOptions{MaxActive: 1, PoolWait: -1, ReadTimeout: time.Minute}})
+	require.NoError(t, err)
+	defer d.Close()
+	arrived, gate := make(chan struct{}), make(chan struct{})
+	p.Set(func([]string) redistest.Fault {
+		close(arrived)
+		<-gate
+		return redistest.Fault{}
+	})
+	var holder sync.WaitGroup
+	holder.Go(func() { assert.NoError(t, d.Ping(context.Background())) })
+	<-arrived
+	ctx, cancel := context.WithTimeout(t.Context(), longer)
+	defer cancel()
+	assertLasts(t, longer, func() { assert.ErrorIs(t, d.Ping(ctx), context.DeadlineExceeded) })
+	close(gate)
+	holder.Wait()
+}
+
+// A crowd that comes and goes uses the connections that are there.
+func TestConnectionsOfACrowdAreKept(t *testing.T) {
+	t.Parallel()
+	p := redistest.NewProxy(t, redistest.Start(t).Addr())
+	v := redisVisitor(t, session.RedisConfig{Host: p.Host(), Port: p.Port()})
+	holding(t, v, p, 40)()
+	require.Equal(t, 40, p.Dialed())
+	holding(t, v, p, 40)()
+	assert.Equal(t, 40, p.Dialed(), "connections were closed and opened anew")
 }
 
 // onEval is the fault of a driver's own commands.
