@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -287,4 +288,54 @@ func TestManagerLeavesTheClientOpen(t *testing.T) {
 	b.body("/add")
 	require.NoError(t, b.manager.Close())
 	assert.NoError(t, client.Ping(t.Context()).Err())
+}
+
+// The reply to a command that was given up comes later, on a connection that others use.
+func TestReplyThatCameTooLateIsReadByNobody(t *testing.T) {
+	t.Parallel()
+	const timeout = 50 * time.Millisecond
+	for _, respects := range []bool{false, true} {
+		p := redistest.NewProxy(t, redistest.Shared(t).Addr())
+		client := closing(t, redis.NewClient(&redis.Options{Addr: p.Addr(), PoolSize: 5, ContextTimeoutEnabled: respects}))
+		patient := newBrowser(t, client, nil)
+		impatient := newBrowser(t, client, func(cfg *session.Config) { cfg.StoreTimeout = timeout })
+		visitors := make([]*browser, 6)
+		for i := range visitors {
+			visitors[i] = patient.another()
+			for range i + 1 {
+				visitors[i].body("/add")
+			}
+			visitors[i].url = impatient.url
+		}
+		p.Set(func(c []string) redistest.Fault {
+			if !strings.HasPrefix(strings.ToUpper(c[0]), "EVAL") || rand.IntN(2) == 0 {
+				return redistest.Fault{}
+			}
+			return redistest.Fault{Delay: rand.N(3 * timeout)}
+		})
+		var served, late atomic.Int64
+		var all sync.WaitGroup
+		for i, v := range visitors {
+			all.Go(func() {
+				for range 30 {
+					response, err := v.client.Get(v.url + "/read")
+					if !assert.NoError(t, err) {
+						return
+					}
+					var got string
+					fmt.Fscan(response.Body, &got)
+					response.Body.Close()
+					if response.StatusCode != http.StatusOK {
+						late.Add(1)
+						continue
+					}
+					served.Add(1)
+					assert.Equal(t, fmt.Sprint(i+1), got)
+				}
+			})
+		}
+		all.Wait()
+		assert.Positive(t, late.Load(), "no reply came too late")
+		assert.Positive(t, served.Load())
+	}
 }
