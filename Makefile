@@ -39,7 +39,7 @@ soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a tab
 	@echo '| what happens | requests | writes acknowledged | lost | requests failed | the last of them after | slowest request |'
 	@echo '|---|---|---|---|---|---|---|'
 	@cd goredis && SOAKTIME=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 24h -v -run TestNothingIsLost . | \
-		sed -nE 's/^ +\|/|/p; /FAIL|panic:|Error:|Messages:|^ok/p'
+		grep --line-buffered -oE '\| .* \|$$|.*(FAIL|panic:|Error:|Messages:).*|^ok.*'
 
 .PHONY: fuzz-short
 fuzz-short: ## each fuzz target for FUZZTIME (10s); one without seeds fails
