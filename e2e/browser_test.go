@@ -313,9 +313,14 @@ func (b *tab) alert() string {
 // flash chooses a message and a way to it, and sends the form.
 func (b *tab) flash(kind, way string) {
 	b.t.Helper()
+	b.chooses(kind, way)
+	b.press("main form button")
+}
+
+func (b *tab) chooses(kind, way string) {
+	b.t.Helper()
 	b.visit("/flash")
 	b.do(chromedp.Click(chromedp.CSS("[value="+kind+"]")), chromedp.Click(chromedp.CSS("[value="+way+"]")))
-	b.press("main form button")
 }
 
 func (b *tab) signIn(name string) {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -52,8 +53,17 @@ func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
 		b := s.open(t)
 		b.visit("/")
 		b.addNote("stays")
-		b.flash("success", "late")
-		assert.Contains(t, b.alert(), "success", "dropped before two seconds were over")
+		for try := 1; ; try++ {
+			b.chooses("success", "late")
+			begun := time.Now()
+			b.press("main form button")
+			shown, took := b.alert(), time.Since(begun)
+			if took >= 2*time.Second && try < 10 {
+				continue // the machine is busy: it came later than it was to
+			}
+			assert.Contains(t, shown, "success", "dropped after %v", took)
+			break
+		}
 		b.flash("success", "later")
 		assert.Equal(t, "/flash/landing", b.path())
 		assert.Empty(t, b.alert(), "shown though two seconds were over")

@@ -5,16 +5,28 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"strconv"
 	"time"
 
 	"example.com/session"
 )
 
 const (
-	tabTakes   = 2 * time.Second        // so long that one can press both buttons
-	streamStep = 400 * time.Millisecond // between two lines of the stream
-	streamEnds = 5                      // lines
+	tabTakes    = 2  // seconds, so that one can press both buttons
+	tabMayTake  = 20 // where a machine is slow: ?seconds=20
+	streamStep  = 400 * time.Millisecond
+	streamEnds  = 5  // lines
+	streamMayGo = 60 // ?lines=60
 )
+
+// number returns a number of the form, or of the query of its address.
+func number(r *http.Request, name string, otherwise, most int) int {
+	n, err := strconv.Atoi(r.FormValue(name))
+	if err != nil || n < 1 {
+		return otherwise
+	}
+	return min(n, most)
+}
 
 func (a *app) showAtOnce(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "atonce.html", "At once", nil)
@@ -38,7 +50,7 @@ func (a *app) addSlowly(w http.ResponseWriter, r *http.Request) {
 		return // the error answer goes out, or the changes would be dropped
 	}
 	seen := len(notesIn(s))
-	if !pause(r, tabTakes) {
+	if !pause(r, time.Duration(number(r, "seconds", tabTakes, tabMayTake))*time.Second) {
 		return
 	}
 	newNoteKey().Set(s, note{Text: "From tab " + tab})
@@ -57,7 +69,8 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprint(w, streamHead)
 	out := http.NewResponseController(w)
-	for step := 1; step <= streamEnds; step++ {
+	last := number(r, "lines", streamEnds, streamMayGo)
+	for step := 1; step <= last; step++ {
 		out.Flush()
 		if !pause(r, streamStep) {
 			return
