@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,4 +169,35 @@ func TestSweepForgetsWhatHasEndedAndNothingElse(t *testing.T) {
 	data, err := s.Get(t.Context(), ended)
 	assert.NoError(t, err)
 	assert.Nil(t, data)
+}
+
+func TestUsersSessionsAreListedAndEnded(t *testing.T) {
+	m, err := session.NewManager(session.Config{
+		Default: "file",
+		Drivers: map[string]session.Driver{"file": session.StoreDriver(open(t, filepath.Join(t.TempDir(), "sessions")))},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, m.Close()) })
+	laptop := sessiontest.Client(t, m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := session.FromRequest(r)
+		if r.Method == http.MethodPost {
+			s.Login("ann")
+		}
+		user, _ := s.User()
+		fmt.Fprint(w, user)
+	})))
+	phone := laptop.Another()
+	for _, b := range []*sessiontest.Browser{laptop, phone} {
+		b.Post("/", nil)
+		require.Equal(t, "ann", b.Get("/").Text)
+	}
+	infos, err := m.Sessions(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Len(t, infos, 2)
+	require.NoError(t, m.EndAll(t.Context(), "ann"))
+	assert.Empty(t, laptop.Get("/").Text)
+	assert.Empty(t, phone.Get("/").Text)
+	infos, err = m.Sessions(t.Context(), "ann")
+	assert.NoError(t, err)
+	assert.Empty(t, infos)
 }
