@@ -799,7 +799,7 @@ func TestSignInThatBreaksHalfWayLeavesNothingUnlisted(t *testing.T) {
 						break
 					}
 				}
-				assert.GreaterOrEqual(t, failures, 3, "enrolling, storing, enrolling again")
+				assert.GreaterOrEqual(t, failures, 2, "enrolling, storing; to enroll again is tried again")
 			})
 		}
 	}

@@ -448,6 +448,7 @@ func (s *Session) gone(err error, ch *Changes) error {
 		own := ch.clone()
 		own.rotates = false
 		own.token = NewToken(s.src.cookie)
+		rand.Read(own.id[:]) // what tells that a cookie lives may be stored under the other
 		own.seal(s.q.m.clock())
 		s.dead, s.flashes = false, pending(nil, own)
 		return s.send(own)

@@ -94,36 +94,60 @@ func (s *Session) saveEnrolled(ctx context.Context, user string, e enrollment, c
 	if err := s.enroll(ctx, user, e); err != nil {
 		return Token{}, err
 	}
-	tok, err := s.saveGuarded(ctx, ch)
+	tok, err := s.saveRevocable(ctx, ch)
 	if err == nil {
-		if err = s.enroll(ctx, user, e); err == nil {
-			return tok, nil
+		if err = s.confirm(ctx, user, e); err == nil {
+			if tok, err = s.sealed(ctx, tok, ch); err == nil {
+				return tok, nil
+			}
+		}
+		if s.unanswered(err) {
+			return Token{}, err // nobody has the token; sent again, all of it is answered
 		}
 		if ended := s.src.index.endID(ctx, e.id, e.now); ended != nil {
 			return Token{}, ended
 		}
 	}
-	if !errors.Is(err, ErrUnavailable) {
+	if !s.unanswered(err) { // else it may be stored, and the entry stays
 		_ = s.src.index.withdraw(ctx, key, e.member) // else the next list does
 	}
 	return Token{}, err
 }
 
-// saveGuarded stores the session, and on the cookie driver what tells that it lives.
-func (s *Session) saveGuarded(ctx context.Context, ch *Changes) (Token, error) {
-	g := s.src.guard
-	if g == nil {
-		return s.src.driver.Save(ctx, s.base, ch)
-	}
-	if err := g.admit(ctx, s.base, ch); err != nil {
-		return Token{}, err
-	}
-	if user, _ := accountOf(s.base, nil); user != "" {
-		if err := g.dismiss(ctx, s.base.head.id, ch.Now()); err != nil {
-			return Token{}, err
+// confirm enrolls once more, after the session is stored. The token that it had before is ended
+// by then, so a store that gives no answer is asked again until ctx's deadline.
+func (s *Session) confirm(ctx context.Context, user string, e enrollment) error {
+	_, patient := ctx.Deadline()
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		err := s.enroll(ctx, user, e)
+		if err == nil || !patient || !s.unanswered(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
 		}
 	}
+}
+
+func (s *Session) unanswered(err error) bool { return errors.Is(s.sorted("save", err), ErrUnavailable) }
+
+// saveRevocable stores the session, of the cookie driver what tells that it lives.
+func (s *Session) saveRevocable(ctx context.Context, ch *Changes) (Token, error) {
+	if s.src.guard != nil {
+		return Token{}, s.src.guard.admit(ctx, s.base, ch)
+	}
 	return s.src.driver.Save(ctx, s.base, ch)
+}
+
+// sealed makes the cookie of a session once everything on a server is done: from then on this
+// process takes the one before it for ended.
+func (s *Session) sealed(ctx context.Context, tok Token, ch *Changes) (Token, error) {
+	if s.src.guard != nil {
+		return s.src.driver.Save(ctx, s.base, ch)
+	}
+	return tok, nil
 }
 
 // saveOn saves without a new token.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"sync"
 	"time"
 )
@@ -39,7 +40,9 @@ func (g *guard) token(id [idBytes]byte) Token {
 	return Token{scope: g.scope, value: base64.RawURLEncoding.EncodeToString(sum[:])}
 }
 
-// admit stores the stand-in of a session that begins or gets another identifier.
+// admit stores the stand-in of a session that begins or gets another identifier. Of a session
+// that has one, it takes the place of that, which must live still: nobody asks meanwhile whether
+// the session was ended.
 func (g *guard) admit(ctx context.Context, rec *Record, ch *Changes) error {
 	limits := ch.limits
 	limits.Remembered = false
@@ -51,7 +54,20 @@ func (g *guard) admit(ctx context.Context, rec *Record, ch *Changes) error {
 		}
 	}
 	g.home.used.Store(true) // Ping asks about it from now on
-	_, err := g.stands.Save(ctx, nil, stand)
+	user, _ := accountOf(rec, nil)
+	if user == "" {
+		_, err := g.stands.Save(ctx, nil, stand)
+		return err
+	}
+	stand.rotates = true
+	_, err := g.stands.Save(ctx, &Record{token: g.token(rec.head.id), assumed: true}, stand)
+	var unsure *unsureError
+	if errors.As(err, &unsure) {
+		return unsure.cause // what is unsure is the stand-in, and no token of a client
+	}
+	if err == nil || isGone(err) {
+		g.note(rec.head.id, sighting{at: ch.now, err: &EndedError{At: ch.Now()}})
+	}
 	return err
 }
 
