@@ -180,3 +180,79 @@ func TestSavedAgainAfterAnOutageMeansStored(t *testing.T) {
 		}
 	}
 }
+
+// A preset holds for every driver and every way to ask for longer limits.
+func TestPresetBoundsEveryDriversIdleTimeout(t *testing.T) {
+	for name, driver := range map[string]func() (session.Driver, error){
+		"memory": func() (session.Driver, error) {
+			return session.NewMemoryDriver(session.MemoryConfig{IdleTimeout: 2 * time.Hour}), nil
+		},
+		"cookie": func() (session.Driver, error) {
+			return session.NewCookieDriver(session.CookieConfig{IdleTimeout: 2 * time.Hour}, testSecret)
+		},
+		"redis": func() (session.Driver, error) {
+			return session.NewRedisDriver(session.RedisConfig{IdleTimeout: 2 * time.Hour})
+		},
+	} {
+		d, err := driver()
+		require.NoError(t, err)
+		_, err = session.NewManager(session.Config{Secret: testSecret, Limits: session.AAL2,
+			Drivers: map[string]session.Driver{"mine": d}})
+		assert.ErrorContains(t, err, `Config.Drivers["mine"]: IdleTimeout: 2h0m0s is more than the 1h0m0s that Limits AAL2 allows`, name)
+	}
+}
+
+func TestRememberStaysWithinThePreset(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		cfg.Limits = session.AAL2
+		m := newManager(t, cfg)
+		c := setClock(m)
+		v := newVisitor(t, m)
+		v.visit(func(s *session.Session) { s.Login("ann"); s.Remember(20 * time.Hour) })
+		c.advance(59 * time.Minute)
+		require.Equal(t, "ann", v.user())
+		c.advance(time.Hour)
+		assert.Empty(t, v.user(), "an hour of inactivity is the most of AAL2")
+
+		for _, d := range []time.Duration{24 * time.Hour, 0} {
+			v.visit(func(s *session.Session) { s.Login("ann") })
+			for range 46 {
+				c.advance(30 * time.Minute)
+				v.visit(func(s *session.Session) { s.Remember(d) })
+			}
+			require.Equal(t, "ann", v.user())
+			c.advance(30 * time.Minute)
+			v.user()
+			c.advance(30*time.Minute + time.Second)
+			assert.Empty(t, v.user(), "24 hours after the sign-in are the most of AAL2, Remember(%v) or not", d)
+		}
+	})
+}
+
+// What was remembered before the preset was set is within it from the next sign-in on.
+func TestPresetHoldsForSessionsFromBeforeIt(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		if cfg.Drivers == nil && cfg.Default == "memory" || cfg.Cookie.Revocation == "memory" {
+			d := session.NewMemoryDriver(session.MemoryConfig{})
+			cfg.Drivers = map[string]session.Driver{"shared": d}
+			if cfg.Default == "memory" {
+				cfg.Default = "shared"
+			} else {
+				cfg.Cookie.Revocation = "shared"
+			}
+		}
+		before := newManager(t, cfg)
+		c := setClock(before)
+		v := newVisitor(t, before)
+		v.visit(func(s *session.Session) { s.Login("ann"); s.Remember(300 * 24 * time.Hour) })
+		cfg.Limits = session.AAL3
+		after := newManager(t, cfg)
+		after.SetClock(c.now)
+		w := newVisitor(t, after)
+		w.client.Jar = v.client.Jar
+		w.visit(func(s *session.Session) { s.Login("ann") }, "Cookie", v.cookieHeader())
+		require.Equal(t, "ann", w.user())
+		c.advance(15*time.Minute + time.Second)
+		assert.Empty(t, w.user())
+	})
+}

@@ -276,6 +276,7 @@ func (s *Session) putUnderNewToken(ch *Changes) {
 		s.keepEnd(ch)
 	}
 	s.limits = nil
+	ch.limits = s.q.m.cfg.Limits.within(ch.limits, s.sinceSignIn(ch))
 	ch.token = NewToken(s.src.cookie)
 	if s.src.byIP {
 		ch.token, _ = s.addressToken()
@@ -293,6 +294,15 @@ func (s *Session) keepEnd(ch *Changes) {
 	left := s.base.head.created + s.base.head.lifetime - s.q.m.clock().UnixMilli()
 	left = max(1, min(ch.limits.Lifetime.Milliseconds(), left))
 	ch.limits.Lifetime = time.Duration(left) * time.Millisecond
+}
+
+// sinceSignIn returns how long the user of a session has been signed in, 0 for a visitor.
+func (s *Session) sinceSignIn(ch *Changes) time.Duration {
+	user, at := accountOf(s.base, ch)
+	if user == "" {
+		return 0
+	}
+	return max(0, time.Duration(s.q.m.clock().UnixMilli()-at)*time.Millisecond)
 }
 
 // refreshes reports whether a save only notes a use: that never makes an error.

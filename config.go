@@ -80,7 +80,8 @@ type Config struct {
 
 	// Limits names a set of limits of NIST SP 800-63B-4: AAL1, AAL2 or AAL3. Lifetime and
 	// IdleTimeout then default to what it allows at most, and longer ones are refused, also by
-	// Session.Remember. Empty means none.
+	// Session.Remember, which does not lengthen the idle timeout then, nor a sign-in past what
+	// the preset allows. Empty means none.
 	Limits Assurance
 
 	// LockAfter locks a sign-in that was away for that long, while the session goes on: then

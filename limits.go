@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -106,7 +108,30 @@ func (c Config) ownIdle() time.Duration {
 	case builtinRedis:
 		return c.Redis.IdleTimeout
 	}
+	return ownIdle(c.Drivers[c.driverName()])
+}
+
+// ownIdle returns the idle timeout that a driver was made with, 0 for none.
+func ownIdle(d Driver) time.Duration {
+	switch d := d.(type) {
+	case *MemoryDriver:
+		return d.cfg.IdleTimeout
+	case *CookieDriver:
+		return d.cfg.IdleTimeout
+	case *RedisDriver:
+		return d.cfg.IdleTimeout
+	}
 	return 0
+}
+
+// within returns limits that are no longer than the preset's. Who signed in, and is still signed
+// in, has to do so again when the preset's time since then is over, whatever the session did.
+func (a Assurance) within(l Limits, since time.Duration) Limits {
+	if preset, ok := a.limits(); ok {
+		l.Lifetime = max(time.Millisecond, min(l.Lifetime, preset.Lifetime-since))
+		l.Idle = min(l.Idle, preset.Idle)
+	}
+	return l
 }
 
 // validatePreset refuses limits that are longer than the preset's.
@@ -129,5 +154,8 @@ func (c Config) validatePreset() error {
 	check("Cookie.IdleTimeout", c.Cookie.IdleTimeout, preset.Idle)
 	check("Memory.IdleTimeout", c.Memory.IdleTimeout, preset.Idle)
 	check("Redis.IdleTimeout", c.Redis.IdleTimeout, preset.Idle)
+	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
+		check(fmt.Sprintf("Drivers[%.64q]: IdleTimeout", name), ownIdle(c.Drivers[name]), preset.Idle)
+	}
 	return errors.Join(faults...)
 }
