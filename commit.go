@@ -406,13 +406,15 @@ func (s *Session) send(ch *Changes) error {
 // noteCopy notes a rotation that may have ended the old token and has no answer. Sent again, it may
 // fail before it comes that far, and the copy is there all the same.
 func (s *Session) noteCopy(ch *Changes, err error) {
+	if err == nil || isGone(err) {
+		if s.extras != nil {
+			s.extras.copied = nil
+		}
+		return
+	}
 	var unsure *unsureError
-	switch {
-	case err != nil && !isGone(err) && !errors.As(err, &unsure):
-	case unsure != nil:
+	if errors.As(err, &unsure) {
 		s.extra().copied = ch
-	case s.extras != nil:
-		s.extras.copied = nil
 	}
 }
 
@@ -445,7 +447,7 @@ func (s *Session) settle() {
 		return
 	}
 	s.base = s.saved.Apply(s.base)
-	s.base.token, s.base.resave, s.base.assumed = *s.tok, false, true
+	s.base.token, s.base.home, s.base.resave, s.base.assumed = *s.tok, nil, false, true
 	s.saved = nil
 }
 
@@ -599,8 +601,17 @@ func (s *Session) maxAge() time.Duration {
 	if s.q.m.cfg.CookieAttributes.SessionOnly && !s.lasting {
 		return 0
 	}
-	left := time.Duration(s.lifeEnds-s.q.m.clock().UnixMilli()) * time.Millisecond
+	left := time.Duration(s.lifeEnds-s.now()) * time.Millisecond
 	return max(left, time.Second)
+}
+
+// now returns the time of this commit, in milliseconds since 1970: that of its save, or else the
+// clock's, which takes as long to read as 100 bytes to seal.
+func (s *Session) now() int64 {
+	if s.saved != nil {
+		return s.saved.now
+	}
+	return s.q.m.clock().UnixMilli()
 }
 
 // mustClear reports whether a cookie that came is of no use any more: its session was

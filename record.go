@@ -35,9 +35,10 @@ type Limits struct {
 type Record struct {
 	token   Token
 	head    header
-	numbers string // eight bytes for each of the last saves
-	account string // account entries, sorted by key; empty for a visitor who never signed in
-	body    string // flash entries, a zero byte, data entries; each part sorted by key
+	numbers string       // eight bytes for each of the last saves
+	account string       // account entries, sorted by key; empty for a visitor who never signed in
+	body    string       // flash entries, a zero byte, data entries; each part sorted by key
+	home    *memoryEntry // where the memory driver found it, nil elsewhere: spares the save a hash and a look-up
 	resave  bool
 	first   bool // it was opened for the first time
 	assumed bool // worked out after a save, not loaded: what others saved may be missing
@@ -270,6 +271,40 @@ func (c *cursor) next() bool {
 	end := width + int(size)
 	c.entry.value, c.rest = c.rest[width:end], c.rest[end:]
 	return true
+}
+
+// seek moves in front of the first entry whose key is not before key, and reports whether it is
+// that key's.
+func (c *cursor) seek(key string) bool {
+	for c.rest != "" && c.rest[0] != 0 {
+		n := 1 + int(c.rest[0])
+		if at := c.rest[1:n]; at >= key {
+			return at == key
+		}
+		c.rest = c.rest[c.entrySize(n):]
+	}
+	return false
+}
+
+// entrySize returns how long the first entry is, whose key ends at n.
+func (c *cursor) entrySize(n int) int {
+	if c.flash {
+		n += flashExtra
+	}
+	size, width := uvarint(c.rest[n:])
+	return n + width + int(size)
+}
+
+// part returns the entries that are left.
+func (c cursor) part() string {
+	all := c.rest
+	if !c.flash {
+		return all // nothing comes after the data
+	}
+	for c.rest != "" && c.rest[0] != 0 {
+		c.rest = c.rest[c.entrySize(1+int(c.rest[0])):]
+	}
+	return all[:len(all)-len(c.rest)]
 }
 
 // find returns the entry of a key. Entries are sorted, so it can stop early.
