@@ -265,20 +265,23 @@ func cookieLines(h http.Header) []string {
 // cutCookie takes the first pair off a Cookie line and reports whether it has that name.
 func cutCookie(line, name string) (value string, ok bool, rest string) {
 	pair, rest, _ := strings.Cut(line, ";")
-	key, value, hasEqual := strings.Cut(pair, "=")
-	ok = hasEqual && name != "" && trimBlanks(key) == name
+	value, ok = strings.CutPrefix(trimLeftBlanks(pair), name)
+	if !ok || name == "" {
+		return "", false, rest // most pairs are others', and their values need no look
+	}
+	value, ok = strings.CutPrefix(trimLeftBlanks(value), "=")
 	if !ok {
 		return "", false, rest
 	}
 	return trimRightBlanks(value), true, rest
 }
 
-// trimBlanks trims what RFC 9110, section 5.6.3, calls optional white space, and no other.
-func trimBlanks(s string) string {
+// trimLeftBlanks trims what RFC 9110, section 5.6.3, calls optional white space, and no other.
+func trimLeftBlanks(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
 	}
-	return trimRightBlanks(s)
+	return s
 }
 
 func trimRightBlanks(s string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,8 @@ const (
 type CookieDriver struct {
 	cfg  CookieConfig
 	keys *keyring
+
+	remembers atomic.Bool // something stands in ended: most processes never need the lock
 
 	mu    sync.Mutex
 	ended [2]map[[idBytes]byte]int64 // identifier to when it ended, in two generations
@@ -185,9 +188,13 @@ func (d *CookieDriver) remember(id [idBytes]byte, now time.Time) {
 		d.ended[0] = make(map[[idBytes]byte]int64)
 	}
 	d.ended[0][id] = now.UnixMilli()
+	d.remembers.Store(true)
 }
 
 func (d *CookieDriver) endedAt(id [idBytes]byte, now time.Time) (int64, bool) {
+	if !d.remembers.Load() {
+		return 0, false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, generation := range d.ended {
