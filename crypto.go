@@ -176,24 +176,57 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // seal makes, before anything is allocated for a value of an impossible length. A value has
 // one spelling only, so that nobody can make a second cookie out of one.
 func decodeSealed(name, value string) (aad, wire []byte, ok bool) {
-	if len(value) > sealedMax || len(value) < sealedSize(0) || hasNewline(value) {
+	if len(value) > sealedMax || len(value) < sealedSize(0) {
 		return nil, nil, false
 	}
 	n := sealedHeader + len(name)
 	buf := make([]byte, n+strictBase64.DecodedLen(len(value)))
 	aad, wire = buf[:n:n], buf[n:]
-	if _, err := strictBase64.Decode(wire, []byte(value)); err != nil {
+	if !decodeBase64(wire, value) {
 		return nil, nil, false
 	}
 	copy(aad[copy(aad, wire[:sealedHeader]):], name)
 	return aad, wire, true
 }
 
-// hasNewline looks for the two characters that Go's decoder skips wherever they stand, strict
-// or not. All others outside the alphabet it refuses itself.
-func hasNewline(s string) bool {
-	return strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0
+// decodeBase64 decodes unpadded base64url in its one spelling: what strictBase64 does, but for
+// the line breaks that it skips. Opening a cookie takes a tenth less time than with that.
+func decodeBase64(dst []byte, src string) bool {
+	for len(src) >= 4 {
+		v := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]] | placed[3][src[3]]
+		if v > 0xffffff {
+			return false
+		}
+		dst[0], dst[1], dst[2] = byte(v>>16), byte(v>>8), byte(v)
+		dst, src = dst[3:], src[4:]
+	}
+	switch len(src) {
+	case 2:
+		v := placed[0][src[0]] | placed[1][src[1]]
+		dst[0] = byte(v >> 16)
+		return v&^0xff0000 == 0
+	case 3:
+		v := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]]
+		dst[0], dst[1] = byte(v>>16), byte(v>>8)
+		return v&^0xffff00 == 0
+	}
+	return len(src) == 0
 }
+
+// placed are the values of base64url's characters at each of four places. All others have a bit
+// above those of three bytes.
+var placed = func() (t [4][256]uint32) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for place := range t {
+		for c := range t[place] {
+			t[place][c] = 1 << 24
+		}
+		for value, c := range []byte(alphabet) {
+			t[place][c] = uint32(value) << (18 - 6*place)
+		}
+	}
+	return t
+}()
 
 // A sealingKey is what one secret derives.
 type sealingKey struct {

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/fips140"
+	"crypto/rand"
 	"crypto/sha3"
 	"encoding/base64"
 	"encoding/hex"
@@ -201,6 +202,38 @@ func TestSealingTheSameTwiceShowsNoLikeness(t *testing.T) {
 	assert.NotEqual(t, a[sealedHeader:sealedHeader+12], b[sealedHeader:sealedHeader+12], "salt")
 	assert.NotEqual(t, a[sealedHeader+12:sealedHeader+24], b[sealedHeader+12:sealedHeader+24], "nonce")
 	assert.NotEqual(t, a[sealedHeader+24:], b[sealedHeader+24:], "ciphertext")
+}
+
+// decodeBase64 takes exactly what the standard library's strict decoder takes, without its line
+// breaks.
+func TestBase64IsReadAsTheStandardLibraryReadsIt(t *testing.T) {
+	check := func(text string) {
+		want, err := strictBase64.DecodeString(text)
+		got := make([]byte, strictBase64.DecodedLen(len(text)))
+		ok := decodeBase64(got, text)
+		if strings.ContainsAny(text, "\r\n") {
+			assert.False(t, ok, "%q", text)
+			return
+		}
+		require.Equal(t, err == nil, ok, "%q", text)
+		if ok {
+			assert.Equal(t, want, got, "%q", text)
+		}
+	}
+	for n := range 70 {
+		raw := make([]byte, n)
+		rand.Read(raw)
+		text := base64.RawURLEncoding.EncodeToString(raw)
+		check(text)
+		for i := range text {
+			for c := range 256 {
+				if n < 8 || c%16 == n%16 {
+					check(text[:i] + string([]byte{byte(c)}) + text[i+1:])
+				}
+			}
+			check(text[:i])
+		}
+	}
 }
 
 func TestOpenRefusesEverySingleFlippedBit(t *testing.T) {
