@@ -199,9 +199,66 @@ func TestSealingTheSameTwiceShowsNoLikeness(t *testing.T) {
 	a := unbase64(t, k.seal(cryptoName, []byte("same")))
 	b := unbase64(t, k.seal(cryptoName, []byte("same")))
 	assert.Equal(t, a[:sealedHeader], b[:sealedHeader])
-	assert.NotEqual(t, a[sealedHeader:sealedHeader+12], b[sealedHeader:sealedHeader+12], "salt")
 	assert.NotEqual(t, a[sealedHeader+12:sealedHeader+24], b[sealedHeader+12:sealedHeader+24], "nonce")
 	assert.NotEqual(t, a[sealedHeader+24:], b[sealedHeader+24:], "ciphertext")
+}
+
+// A message key seals no more than it may, also where goroutines seal at once, and no nonce comes
+// twice under it.
+func TestAMessageKeySealsOnlySoManyMessages(t *testing.T) {
+	const goroutines, each = 8, messagesPerKey
+	k := mustKeyring(t, cryptoSecret)
+	sealed := make(chan []byte, goroutines*each)
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for range each {
+				wire, err := base64.RawURLEncoding.DecodeString(k.seal(cryptoName, []byte("x")))
+				if assert.NoError(t, err) {
+					sealed <- wire
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(sealed)
+	nonces := make(map[string]map[string]bool)
+	for wire := range sealed {
+		salt, nonce := string(wire[sealedHeader:][:xaesSalt]), string(wire[sealedHeader+xaesSalt:][:12])
+		if nonces[salt] == nil {
+			nonces[salt] = make(map[string]bool)
+		}
+		assert.False(t, nonces[salt][nonce], "a nonce comes twice")
+		nonces[salt][nonce] = true
+	}
+	assert.GreaterOrEqual(t, len(nonces), goroutines, "a salt serves too many messages")
+	for _, under := range nonces {
+		assert.LessOrEqual(t, len(under), messagesPerKey, "a salt serves too many messages")
+	}
+}
+
+// Keys that are kept are those of values that opened: what a client invents pushes out none.
+func TestOnlyTheKeyOfWhatOpensIsKept(t *testing.T) {
+	sealer, opener := mustKeyring(t, cryptoSecret), mustKeyring(t, cryptoSecret)
+	value := sealer.seal(cryptoName, []byte("kept"))
+	slot := &opener.keys[0].cipher.recent[unbase64(t, value)[sealedHeader]]
+
+	forged := unbase64(t, value)
+	forged[sealedHeader+1] ^= 1
+	_, _, err := opener.open(cryptoName, base64.RawURLEncoding.EncodeToString(forged))
+	require.Error(t, err)
+	assert.Nil(t, slot.Load(), "a key of what did not open is kept")
+
+	for range 2 { // with a key that is derived, then with the one that is kept
+		got, _, err := opener.open(cryptoName, value)
+		require.NoError(t, err)
+		assert.Equal(t, "kept", string(got))
+	}
+	kept := slot.Load()
+	require.NotNil(t, kept)
+	_, _, err = opener.open(cryptoName, base64.RawURLEncoding.EncodeToString(forged))
+	require.Error(t, err, "a kept key opens what another salt sealed")
+	assert.Same(t, kept, slot.Load(), "what a client invents pushes out a key")
 }
 
 // decodeBase64 takes exactly what the standard library's strict decoder takes, without its line
