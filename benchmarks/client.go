@@ -35,11 +35,16 @@ func (a *recorder) WriteString(s string) (int, error) {
 }
 
 func (a *recorder) reset() {
+	for _, field := range usualFields { // to clear the map takes a few times as long
+		delete(a.header, field)
+	}
 	if len(a.header) > 0 {
 		clear(a.header)
 	}
 	a.status, a.body = 0, a.body[:0]
 }
+
+var usualFields = [...]string{"Vary", "Cache-Control", "Set-Cookie"}
 
 // A client is one browser. It calls handlers directly: no socket, no parsing, nothing but the
 // library and the handler.

@@ -35,7 +35,7 @@ All contenders of a line are measured in one process, in turns, each round begin
 the rounds, a ratio the median of the rounds' ratios. What waits for nothing is measured in processor time, the
 collector's included, so that other programs on the machine do not count; redis, 64 clients at once and sockets by the clock.
 Handlers are called directly, with a browser's headers and a bare ResponseWriter, by one client, or by 64 with a session each;
-every page is asked first whether it does what it should.
+every page is asked first whether it does what it should. The program keeps 64 MB, so that the collector runs as in a service.
 
 Not alike: scs stores tokens and values as they are, has no idle timeout by default, and sets its cookie
 on each save; it writes to redis by one SET here, its own store by four commands. gorilla is its CookieStore with
