@@ -565,7 +565,7 @@ func (q *request) writeHeader(sessions []*Session) {
 		}
 	}
 	if opened {
-		protectFromCaches(h, byIP, cookies)
+		protectFromCaches(h, &q.arrival.fields, byIP, cookies)
 	}
 }
 
@@ -692,8 +692,9 @@ func dropCookie(h http.Header, name string) {
 
 // protectFromCaches says that a response depends on the session (ASVS 14.3.2), and keeps one
 // that sets a cookie from every cache that several clients share.
-func protectFromCaches(h http.Header, byIP, cookies bool) {
-	lines := &[...]string{"Cookie", "private, no-cache"} // one allocation for both fields
+// The values of both fields stand in lines, which belongs to this response.
+func protectFromCaches(h http.Header, lines *[2]string, byIP, cookies bool) {
+	lines[0], lines[1] = "Cookie", "private, no-cache"
 	if vary := h["Vary"]; len(vary) == 0 {
 		h["Vary"] = lines[:1:1]
 	} else if !varies(vary) {

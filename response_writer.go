@@ -20,7 +20,6 @@ import (
 type responseWriter struct {
 	inner     http.ResponseWriter
 	q         *request
-	request   *http.Request
 	before    http.Header // of the fields that an error answer takes out, those that stood there
 	committed bool
 	err       error       // the failed commit's
@@ -42,6 +41,9 @@ func (w *responseWriter) begin(inner http.ResponseWriter, q *request) {
 		}
 	}
 }
+
+// request returns what the handler got.
+func (w *responseWriter) request() *http.Request { return &w.q.arrival.passed }
 
 // Header returns the inner writer's header map.
 func (w *responseWriter) Header() http.Header { return w.inner.Header() }
@@ -176,16 +178,16 @@ func (w *responseWriter) fail(err error) {
 	m := w.q.m
 	m.stats.failed.Add(1)
 	if !errors.Is(err, ErrUnavailable) { // that is logged once for an outage
-		m.log.failed(w.request, err)
+		m.log.failed(w.request(), err)
 	}
 	h := w.inner.Header()
 	w.scrub(h)
 	answer := &errorAnswer{header: h}
-	m.runErrorHandler(answer, w.request, err)
+	m.runErrorHandler(answer, w.request(), err)
 	if answer.status == 0 {
 		w.scrub(h) // what it said about a body that it did not come to write
 		answer.body = nil
-		writeDefaultAnswer(answer, w.request, err)
+		writeDefaultAnswer(answer, w.request(), err)
 	}
 	w.q.writeSavedCookies(h)
 	w.send(answer)
@@ -203,7 +205,7 @@ func (w *responseWriter) send(answer *errorAnswer) {
 		h.Set("Content-Length", strconv.Itoa(len(answer.body)))
 	}
 	w.inner.WriteHeader(answer.status)
-	if len(answer.body) > 0 && w.request.Method != http.MethodHead {
+	if len(answer.body) > 0 && w.request().Method != http.MethodHead {
 		w.inner.Write(answer.body)
 	}
 	http.NewResponseController(w.inner).Flush()
