@@ -69,6 +69,8 @@ func launch(dir string) (context.Context, context.CancelFunc, error) {
 	} {
 		options = append(options, chromedp.Flag(name, true))
 	}
+	// Without a renderer in reserve and one for each site, a page takes a quarter less of a processor.
+	options = append(options, chromedp.Flag("disable-features", "SpareRendererForSitePerProcess,IsolateOrigins,site-per-process"))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	if err := chromedp.Do(ctx); err != nil {
