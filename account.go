@@ -176,6 +176,7 @@ func (s *Session) locked() bool {
 
 // noteSeen notes that the user is active, once a part of LockAfter has passed.
 func (s *Session) noteSeen() {
+	s.noted = s.opened
 	after := s.q.m.cfg.LockAfter
 	if after <= 0 || s.rec == nil || s.quiet || s.dead || s.user() == "" || s.locked() {
 		return

@@ -256,3 +256,80 @@ func TestPresetHoldsForSessionsFromBeforeIt(t *testing.T) {
 		assert.Empty(t, w.user())
 	})
 }
+
+// The cookie is as full as it may be, and LockAfter is new.
+func TestNoteOfAnActivityFailsNoPageOfAFullCookie(t *testing.T) {
+	before := newManager(t, driverConfig(t, "cookie"))
+	c := setClock(before)
+	v := newVisitor(t, before)
+	v.login("ann")
+	room := 0
+	for size := 2800; size < 3100; size++ {
+		p := v.visit(func(s *session.Session) { s.Set("fill", string(make([]byte, size))) })
+		if p.StatusCode != http.StatusOK {
+			break
+		}
+		room = size
+	}
+	require.Greater(t, room, 2800)
+	full := v.cookieHeader()
+	cfg := driverConfig(t, "cookie")
+	cfg.LockAfter = 20 * time.Minute
+	after := newManager(t, cfg)
+	after.SetClock(c.now)
+	c.advance(5 * time.Minute)
+	p := newVisitor(t, after).visit(func(s *session.Session) {
+		user, _ := s.User()
+		assert.Equal(t, "ann", user)
+		assert.Len(t, s.GetString("fill"), room)
+	}, "Cookie", full)
+	assert.Equal(t, http.StatusOK, p.StatusCode)
+}
+
+// A page that streams asks for the user after its header has gone. That is an activity, too.
+func TestStreamedPagesKeepAUserSignedIn(t *testing.T) {
+	for _, name := range []string{"memory", "redis", "store"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := accountConfig(t, name)
+			cfg.LockAfter = 20 * time.Minute
+			m := newManager(t, cfg)
+			c := setClock(m)
+			v := newVisitor(t, m)
+			v.login("ann")
+			for range 4 {
+				c.advance(10 * time.Minute)
+				saves := m.Stats().Saves
+				v.serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+					w.WriteHeader(http.StatusOK)
+					user, _ := s.User()
+					assert.Equal(t, "ann", user)
+				})
+				assert.Equal(t, saves+1, m.Stats().Saves)
+				saves = m.Stats().Saves
+				v.serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+					s.User()
+					w.WriteHeader(http.StatusOK)
+				})
+				assert.Equal(t, saves, m.Stats().Saves, "it is noted now and then only")
+			}
+		})
+	}
+}
+
+// The activity of a request is lost with its session, which nobody needs to be told.
+func TestNoteOfAnActivityIsNoDroppedChange(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		cfg.LockAfter = 20 * time.Minute
+		m := newManager(t, cfg)
+		c := setClock(m)
+		v := newVisitor(t, m)
+		v.login("ann")
+		c.advance(5 * time.Minute)
+		v.visit(func(s *session.Session) {
+			s.User()
+			assert.NoError(t, m.EndAll(context.Background(), "ann"))
+		})
+		assert.Zero(t, m.Stats().Dropped)
+		assert.Empty(t, v.user())
+	})
+}

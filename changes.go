@@ -420,6 +420,11 @@ func (ch *Changes) changesNothing() bool {
 	return !ch.clear && !ch.clearFlash && len(ch.ops) == 0 && len(ch.account) == 0
 }
 
+// notesActivity reports whether nothing changes but when the user was last active.
+func (ch *Changes) notesActivity() bool {
+	return !ch.clear && !ch.clearFlash && len(ch.ops) == 0 && len(ch.account) == 1 && ch.account[0].key == accountSeen
+}
+
 // leavesNothing reports whether a new session of these changes would be empty. Hints alone are
 // no reason for one.
 func (ch *Changes) leavesNothing() bool {

@@ -307,7 +307,7 @@ func (s *Session) sinceSignIn(ch *Changes) time.Duration {
 
 // refreshes reports whether a save only notes a use: that never makes an error.
 func (s *Session) refreshes(ch *Changes) bool {
-	return ch.changesNothing() && !ch.rotates
+	return !ch.rotates && (ch.changesNothing() || ch.notesActivity())
 }
 
 // store ends what is to be destroyed, then saves ch, which may be nil.
@@ -390,6 +390,8 @@ func (s *Session) send(ch *Changes) error {
 	}
 	err = s.q.m.heard(s.src, op, s.sorted("save", err))
 	switch {
+	case s.refreshes(ch):
+		s.sent = nil // the next request notes its own use
 	case errors.Is(err, ErrUnavailable):
 		ch.again, s.sent = true, ch
 	case errors.Is(err, ErrTooManySessions):
@@ -532,6 +534,9 @@ func (s *Session) use() error {
 func (s *Session) storeLate() {
 	if s.q.refused.Load() && (s.sent != nil || s.todo != nil) {
 		s.refuse("change")
+	}
+	if !s.noted && !s.needsCookie() && !s.q.refused.Load() {
+		s.noteSeen() // it was opened since
 	}
 	aging := s.agesLate()
 	if s.sent == nil && s.todo == nil && !s.isDoomed() && !aging {

@@ -109,6 +109,7 @@ type Session struct {
 	aged      int   // of the flash that was looked at, how many values the commit has ended
 	flashes   bool  // flash is pending in what is stored
 	quiet     bool  // it was opened for the sake of its flash only
+	noted     bool  // noteSeen was asked since it was opened
 	committed bool  // the header has gone
 	tooLate   bool  // a change came that could not be stored any more
 	closed    bool  // the handler has returned
