@@ -257,6 +257,31 @@ func TestPresetHoldsForSessionsFromBeforeIt(t *testing.T) {
 	})
 }
 
+// A server whose memory is full still opens sessions and ends them, all of a user's too.
+func TestFullServerStillEndsSessionsAndKeepsUsersSignedIn(t *testing.T) {
+	cfg := driverConfig(t, "redis")
+	server := redistest.Start(t)
+	cfg.Redis.Host, cfg.Redis.Port, cfg.LockAfter = server.Host(), server.Port(), 20*time.Minute
+	failed := recordFailures(&cfg)
+	m := newManager(t, cfg)
+	c := setClock(m)
+	v := newVisitor(t, m)
+	other := v.stranger()
+	handle := other.login("ann")
+	v.login("ann")
+	c.advance(2 * time.Minute) // long enough for the activity to be noted
+	_, err := server.Conn(t).Do("CONFIG", "SET", "maxmemory", "1")
+	require.NoError(t, err)
+	p := v.visit(func(s *session.Session) {
+		user, _ := s.User()
+		assert.Equal(t, "ann", user)
+	})
+	assert.Equal(t, http.StatusOK, p.StatusCode, "to note an activity fails no page: %v", failed.last())
+	require.NoError(t, m.End(t.Context(), "ann", handle))
+	require.NoError(t, m.EndAll(t.Context(), "ann"))
+	assert.Empty(t, v.user())
+}
+
 // The cookie is as full as it may be, and LockAfter is new.
 func TestNoteOfAnActivityFailsNoPageOfAFullCookie(t *testing.T) {
 	before := newManager(t, driverConfig(t, "cookie"))
@@ -332,4 +357,28 @@ func TestNoteOfAnActivityIsNoDroppedChange(t *testing.T) {
 		assert.Zero(t, m.Stats().Dropped)
 		assert.Empty(t, v.user())
 	})
+}
+
+// One process's clock is ahead. A session that it takes for over may still open in another: it
+// must not vanish from the list, and so from the reach of EndAll, while it does.
+func TestSessionThatAnotherClockTakesForOverDoesNotEscapeTheList(t *testing.T) {
+	for _, name := range []string{"redis", "store", "cookie, revoked in redis"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := accountConfig(t, name)
+			here, ahead := newManager(t, cfg), newManager(t, cfg)
+			c := setClock(here)
+			ahead.SetClock(func() time.Time { return c.now().Add(10 * time.Second) })
+			v := newVisitor(t, here)
+			v.login("ann")
+			idle := time.Hour
+			if cfg.Default == "cookie" { // whose stand-in idles longer
+				idle += idle/10 + 10*time.Second
+			}
+			c.advance(idle - 5*time.Second)
+			handles(t, ahead, "ann")
+			v.user()
+			require.NoError(t, here.EndAll(t.Context(), "ann"))
+			assert.Empty(t, v.user())
+		})
+	}
 }

@@ -1,5 +1,7 @@
 package session
 
+import "strings"
+
 // The scripts of the redis driver. Each works on one key, so that a cluster serves it, and
 // checks all it has to check before its first write. None decodes a value and encodes it
 // again: integers grow by HINCRBY, everything else is moved as it is.
@@ -174,10 +176,11 @@ return {'ok'}
 `,
 }
 
-// peekScript: ARGV now. Returns what a list of sessions shows of one, and notes no use.
+// peekScript: ARGV now. Returns what a list of sessions shows of one, and notes no use. One that
+// is over goes at once: its entry in the list goes, so it must not open where a clock is behind.
 var peekScript = RedisScript{
-	SHA: "332fd5eef123b8c9e61b2e9ff5e4753a12ef3df7",
-	Source: scriptState + `
+	SHA: "e2f90220fb0e664b1e8be20aa12bc3a3754274be",
+	Source: strings.Replace(scriptState, "redis.call('HDEL', key, '')", "redis.call('DEL', key)", 1) + `
 local reply = {}
 for _, field in ipairs({'@created', '@used', '@lifetime', '@idle', '@remembered', '@id',
   'a:authenticated', 'a:hints', 'a:user'}) do
@@ -241,11 +244,13 @@ return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 }
 
 // endingScript: ARGV now, how long the ending is remembered, the member that is kept or nothing.
-// Returns when all were ended, which is later than the last time.
+// Returns when all were ended, which is later than the last time. It begins with what a server
+// whose memory is full grants: there, too, sessions can be ended.
 var endingScript = RedisScript{
-	SHA: "7e36c0aa4c88723c7d2001cc828a0068febc86e2",
+	SHA: "b0e627f252639de9c7e2afec63ccc7c12ba7330b",
 	Source: `
 local key, now = KEYS[1], tonumber(ARGV[1])
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
 local last = redis.call('ZSCORE', key, '!')
 local mark = now + tonumber(ARGV[2])
 if last and mark <= tonumber(last) then mark = tonumber(last) + 1 end

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 )
@@ -72,7 +73,16 @@ func (d *storeDriver) peek(ctx context.Context, id string, now time.Time) (*Reco
 	if err != nil {
 		return nil, err
 	}
-	return liveRecord(Token{}, data, now)
+	rec, err := liveRecord(Token{}, data, now)
+	var expired *expiredError
+	if !errors.As(err, &expired) {
+		return rec, err
+	}
+	// Its entry goes, so it must not open where a clock is behind.
+	if ended := d.endID(ctx, id, now); ended != nil {
+		return nil, ended
+	}
+	return nil, err
 }
 
 func (d *storeDriver) endID(ctx context.Context, id string, now time.Time) error {
