@@ -382,3 +382,33 @@ func TestSessionThatAnotherClockTakesForOverDoesNotEscapeTheList(t *testing.T) {
 		})
 	}
 }
+
+// The index of users is bounded by the sessions that there are, not by the sign-ins of a lifetime.
+func TestMemoryIndexForgetsSessionsThatWereDropped(t *testing.T) {
+	const kept, logins = 50, 2000
+	d := session.NewMemoryDriver(session.MemoryConfig{MaxSessions: kept})
+	cfg := driverConfig(t, "memory")
+	cfg.Default, cfg.Drivers, cfg.Lifetime = "mine", map[string]session.Driver{"mine": d}, 400*24*time.Hour
+	m := newManager(t, cfg)
+	login := m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Login("ann") }))
+	for range logins {
+		login.ServeHTTP(discard{}, newGet(t))
+	}
+	require.EqualValues(t, kept, d.Len())
+	assert.Less(t, d.IndexEntries(), 4*kept)
+	assert.Len(t, handles(t, m, "ann"), kept)
+}
+
+// Whoever asks for endings over and over leaves nothing behind for good.
+func TestMemoryIndexForgetsEndings(t *testing.T) {
+	d := session.NewMemoryDriver(session.MemoryConfig{})
+	cfg := driverConfig(t, "memory")
+	cfg.Default, cfg.Drivers = "mine", map[string]session.Driver{"mine": d}
+	m := newManager(t, cfg)
+	c := setClock(m)
+	for i := range 100 {
+		require.NoError(t, m.EndAll(t.Context(), fmt.Sprint("user ", i)))
+		c.advance(10 * time.Minute)
+	}
+	assert.LessOrEqual(t, d.IndexEntries(), 10)
+}

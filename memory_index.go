@@ -36,7 +36,7 @@ func (d *MemoryDriver) enroll(_ context.Context, user string, e enrollment) erro
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := e.now.UnixMilli()
-	x.sweepSome(now)
+	d.sweepIndex(now)
 	u := x.users[user]
 	if u.refuses(&e, now) {
 		return &EndedError{At: e.now}
@@ -84,6 +84,7 @@ func (d *MemoryDriver) noteEnding(_ context.Context, user, kept string, now time
 	x := &d.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	d.sweepIndex(now.UnixMilli())
 	mark := now.Add(rememberEnding).UnixMilli()
 	if u := x.users[user]; u != nil && u.members[endingMark] != nil {
 		mark = max(mark, u.members[endingMark].ends+1)
@@ -158,18 +159,29 @@ func (x *memoryIndex) remove(m *memoryMember) {
 	x.all = x.all[:last]
 }
 
-// sweepSome looks at the next few entries and forgets those that are over.
-func (x *memoryIndex) sweepSome(now int64) {
+// sweepIndex looks at the next few entries and forgets those that are over, and those of sessions
+// that are not there: one that is about to be stored enrolls again. The index is locked.
+func (d *MemoryDriver) sweepIndex(now int64) {
+	x := &d.index
 	for range min(sweepSteps, len(x.all)) {
 		if x.sweep >= len(x.all) {
 			x.sweep = 0
 		}
-		if m := x.all[x.sweep]; m.ends <= now {
+		if m := x.all[x.sweep]; m.ends <= now || d.lacks(m, now) {
 			x.remove(m)
 		} else {
 			x.sweep++
 		}
 	}
+}
+
+// lacks reports whether an entry names a session that is not there.
+func (d *MemoryDriver) lacks(m *memoryMember, now int64) bool {
+	if !isSession(m.name) {
+		return false
+	}
+	_, err := d.peek(context.Background(), m.name[:idLength], time.UnixMilli(now))
+	return err != nil
 }
 
 // refuses reports whether all sessions of the user were ended after the sign-in.
