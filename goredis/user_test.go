@@ -64,9 +64,17 @@ func useEverything(t *testing.T, cfg session.RedisConfig) {
 		"login":  func(s *session.Session) { s.Regenerate() },
 		"look":   func(s *session.Session) { assert.Equal(t, "bob", s.Get("name")) },
 		"logout": func(s *session.Session) { s.Destroy() },
+		"user":   func(s *session.Session) { s.Login("bob"); s.Describe(map[string]string{"agent": "test"}) },
 	}
-	m, err := session.NewManager(session.Config{Default: "redis", Logger: quiet, Redis: cfg})
+	m, err := session.NewManager(session.Config{Default: "redis", MaxPerUser: 1, Logger: quiet, Redis: cfg})
 	require.NoError(t, err)
+	steps["list"] = func(s *session.Session) {
+		infos, err := m.Sessions(t.Context(), "bob")
+		assert.NoError(t, err)
+		assert.Len(t, infos, 1)
+		assert.NoError(t, m.EndOthers(t.Context(), s))
+		assert.NoError(t, m.End(t.Context(), "bob", s.Handle()))
+	}
 	defer m.Close()
 	require.NoError(t, m.Ping(t.Context()))
 	mux := http.NewServeMux()
@@ -77,7 +85,7 @@ func useEverything(t *testing.T, cfg session.RedisConfig) {
 	b = b.another()
 	serve(t, b, mux)
 	for range 3 {
-		for _, path := range []string{"/begin", "/change", "/flash", "/clear", "/login", "/look", "/logout"} {
+		for _, path := range []string{"/begin", "/change", "/flash", "/clear", "/login", "/look", "/user", "/login", "/list", "/user", "/logout"} {
 			status, _, _ := b.get(path)
 			assert.Equal(t, http.StatusOK, status, path)
 		}
