@@ -24,10 +24,14 @@ func application() http.Handler {
 	mux.HandleFunc("/add", changing(func(s *session.Session, r *http.Request) { s.Increment("n", 1) }))
 	mux.HandleFunc("/set", changing(func(s *session.Session, r *http.Request) { s.Set(r.FormValue("key"), r.FormValue("value")) }))
 	mux.HandleFunc("/login", changing(func(s *session.Session, r *http.Request) {
+		s.Login(r.FormValue("who")) // as anybody may do again who is signed in
+		s.Set("login", r.FormValue("value"))
+	}))
+	mux.HandleFunc("/renew", changing(func(s *session.Session, r *http.Request) {
 		s.Regenerate()
 		s.Set("login", r.FormValue("value"))
 	}))
-	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Destroy() })
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Logout() })
 	return mux
 }
 

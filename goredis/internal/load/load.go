@@ -144,8 +144,10 @@ func (l *Load) work(worker int) {
 			v.set(worker, n%2 == 0)
 		case n < 80:
 			v.look()
+		case n < 83:
+			v.login("/login")
 		case n < 86:
-			v.login()
+			v.login("/renew")
 		case n < 90:
 			l.replace(i, v)
 		case n < 95:

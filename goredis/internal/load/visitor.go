@@ -182,8 +182,9 @@ func (v *visitor) set(worker int, saving bool) {
 	})
 }
 
-// login gives the session a new token; the old one must open nothing any more.
-func (v *visitor) login() {
+// login signs the visitor in, again or for the first time, or only renews the token; the old one
+// must open nothing any more.
+func (v *visitor) login(path string) {
 	v.alone.Lock()
 	defer v.alone.Unlock()
 	if !v.isIn(inside) {
@@ -199,7 +200,7 @@ func (v *visitor) login() {
 	val := v.values["login"]
 	val.last = n
 	v.mu.Unlock()
-	o, who, _ := v.send("/login", url.Values{"value": {strconv.Itoa(n)}})
+	o, who, _ := v.send(path, url.Values{"who": {v.id}, "value": {strconv.Itoa(n)}})
 	if o != stored {
 		return
 	}
