@@ -138,7 +138,16 @@ func (p plan) promised() pace {
 
 // isPromised reports whether a number of the design rests on a row.
 func (r *row) isPromised() bool {
-	return r.clients == 1 && !r.setup.large && (r.work == unopened || r.work == readOne || r.work == writeOne)
+	if r.clients != 1 || r.setup.large {
+		return false
+	}
+	switch r.setup.driver {
+	case memory:
+		return r.work == unopened || r.work == readOne || r.work == writeOne
+	case cookie:
+		return r.work == readOne || r.work == writeOne
+	}
+	return r.work == readOne
 }
 
 // compareAll measures all rows: every work in every place, small and large, and small by many

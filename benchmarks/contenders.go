@@ -31,11 +31,12 @@ const (
 
 // How a contender is called in the table.
 const (
-	ours        = "session"
-	floor       = "floor"
-	nameSCS     = "scs"
-	nameGorilla = "gorilla"
-	nameGin     = "gin"
+	ours         = "session"
+	floor        = "floor"
+	nameSCS      = "scs"
+	namePlainSCS = "scs, no idle"
+	nameGorilla  = "gorilla"
+	nameGin      = "gin"
 )
 
 // A setup is what pages are made from.
@@ -56,6 +57,7 @@ type contender struct {
 var contenders = []contender{
 	{name: ours, start: startOurs},
 	{name: nameSCS, start: startSCS},
+	{name: namePlainSCS, start: defaultSCS},
 	{name: nameGorilla, start: startGorilla},
 	{name: nameGin, start: startGin},
 }
@@ -63,6 +65,19 @@ var contenders = []contender{
 // connections is enough for each client that is measured at once to keep its own, so that no
 // contender measures how connections are made.
 const connections = 64
+
+// idleTimeout is this library's default. scs is given the same, as in its documentation, so that both do
+// the same for a session; by default it has none. defaultSCS is scs without.
+const idleTimeout = time.Hour
+
+func defaultSCS(s setup) (*pages, error) {
+	if s.driver != memory {
+		return nil, nil
+	}
+	return startSCSWith(s, 0)
+}
+
+func startSCS(s setup) (*pages, error) { return startSCSWith(s, idleTimeout) }
 
 // fail panics with what a library returned: nothing of the table would be true.
 func fail(err error) {
@@ -131,9 +146,10 @@ func ourPages(m *session.Manager, large bool) *pages {
 	}
 }
 
-func startSCS(s setup) (*pages, error) {
+func startSCSWith(s setup, idle time.Duration) (*pages, error) {
 	m, stop := scs.New(), func() {}
 	m.Cookie.Secure = true
+	m.IdleTimeout = idle
 	switch s.driver {
 	case cookie:
 		return nil, nil
@@ -208,10 +224,14 @@ func (s *redisStore) Delete(token string) error {
 	return err
 }
 
+// newPool has time-outs, as this library has and as redigo's users are told to have.
 func newPool(address string) *redis.Pool {
+	const limit = 3 * time.Second
 	return &redis.Pool{
 		MaxIdle: connections,
-		Dial:    func() (redis.Conn, error) { return redis.Dial("tcp", address) },
+		Dial: func() (redis.Conn, error) {
+			return redis.Dial("tcp", address, redis.DialConnectTimeout(limit), redis.DialReadTimeout(limit), redis.DialWriteTimeout(limit))
+		},
 	}
 }
 

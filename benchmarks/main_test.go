@@ -47,8 +47,8 @@ func TestNobodyIsLeftOutButWhoHasNoSuchStore(t *testing.T) {
 		large  bool
 		want   []string
 	}{
-		{driver: memory, want: []string{ours, nameSCS, nameGin}},
-		{driver: memory, large: true, want: []string{ours, nameSCS, nameGin}},
+		{driver: memory, want: []string{ours, nameSCS, namePlainSCS, nameGin}},
+		{driver: memory, large: true, want: []string{ours, nameSCS, namePlainSCS, nameGin}},
 		{driver: cookie, want: []string{ours, nameGorilla, nameGin}},
 		{driver: cookie, large: true, want: []string{ours, nameGorilla}},
 		{driver: server, want: []string{ours, nameSCS, nameGorilla, nameGin}},
@@ -186,7 +186,7 @@ func TestARowHasEverybodyAndTheFloor(t *testing.T) {
 		for _, clients := range []int{1, 8} {
 			r := newRow(w, setup{driver: memory, address: s.Addr(), port: s.Port()}, clients)
 			require.NoError(t, r.measure(quick))
-			for _, name := range []string{ours, nameSCS, nameGin, floor} {
+			for _, name := range []string{ours, nameSCS, namePlainSCS, nameGin, floor} {
 				assert.Len(t, r.times[name], quick.rounds, "%s by %s", w.name, name)
 				assert.Positive(t, median(r.times[name]))
 			}

@@ -48,6 +48,9 @@ func countTraffic(tb testing.TB) ([]traffic, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p == nil {
+			continue
+		}
 		defer p.close()
 		for _, w := range works {
 			if w == unopened && c.name == nameGorilla {

@@ -37,8 +37,11 @@ collector's included, so that other programs on the machine do not count; redis,
 Handlers are called directly, with a browser's headers and a bare ResponseWriter, by one client, or by 64 with a session each;
 every page is asked first whether it does what it should. The program keeps 64 MB, so that the collector runs as in a service.
 
-Not alike: scs stores tokens and values as they are, has no idle timeout by default, and sets its cookie
-on each save; it writes to redis by one SET here, its own store by four commands. gorilla is its CookieStore with
+scs has the idle timeout of an hour that this library has by default, which makes it store a session again each time
+it is read; "no idle" is its own default, without. All redis clients but redistore have time-outs.
+
+Not alike: scs stores tokens and values as they are, and sets its cookie on each save; it writes to redis by one SET
+here, its own store by four commands. gorilla is its CookieStore with
 hash and block key, and redistore on redis, whose pool sends a PING before each use; it has no middleware, so a
 request that does not open its session costs nothing. A 3 KB session makes a cookie of 6 KB there, which browsers refuse;
 gin's limit cannot be raised. gin includes its router. The floor: for memory and for what is not opened,
@@ -53,7 +56,7 @@ commands by bare redigo.
 	fmt.Fprintf(w, "\nIt took %v.\n", rep.took.Round(time.Second))
 }
 
-var columns = []string{ours, nameSCS, nameGorilla, nameGin, floor}
+var columns = []string{ours, nameSCS, namePlainSCS, nameGorilla, nameGin, floor}
 
 func (rep *report) writeRows(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -61,7 +64,7 @@ func (rep *report) writeRows(w io.Writer) {
 	for _, name := range columns {
 		fmt.Fprintf(t, "%s\t", name)
 	}
-	fmt.Fprint(t, "allocs\tscs/session\tgorilla/session\tgin/session\tsession/floor\t\n")
+	fmt.Fprint(t, "allocs\tscs/session\tno idle/session\tgorilla/session\tgin/session\tsession/floor\t\n")
 	for _, r := range rep.rows {
 		size := "small"
 		if r.setup.large {
@@ -72,7 +75,7 @@ func (rep *report) writeRows(w io.Writer) {
 			fmt.Fprintf(t, "%s\t", duration(median(r.times[name])))
 		}
 		fmt.Fprintf(t, "%s\t", r.allocations())
-		for _, name := range columns[1:4] {
+		for _, name := range columns[1:5] {
 			fmt.Fprintf(t, "%s\t", times(r.slower(name).mid))
 		}
 		fmt.Fprintf(t, "%s\t\n", times(r.overFloor().mid))
