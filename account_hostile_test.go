@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -411,4 +413,84 @@ func TestMemoryIndexForgetsEndings(t *testing.T) {
 		c.advance(10 * time.Minute)
 	}
 	assert.LessOrEqual(t, d.IndexEntries(), 10)
+}
+
+// Two sign-ins at once, a double click for one, must not end each other both.
+func TestSignInsAtOnceLeaveOneOfThemSignedIn(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		cfg.MaxPerUser = 1
+		m := newManager(t, cfg)
+		server := newBrowser(t, routes{
+			"/login": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann") },
+			"/user": func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+				user, _ := s.User()
+				fmt.Fprint(w, user)
+			},
+		}.under(m))
+		for range 25 {
+			browsers := make([]*browser, 4)
+			var clients sync.WaitGroup
+			for i := range browsers {
+				browsers[i] = server.another()
+				clients.Go(func() { browsers[i].get("/login") })
+			}
+			clients.Wait()
+			signedIn := 0
+			for _, b := range browsers {
+				if b.get("/user").body == "ann" {
+					signedIn++
+				}
+			}
+			require.Equal(t, 1, signedIn)
+			require.Len(t, handles(t, m, "ann"), 1)
+		}
+	})
+}
+
+type panickingStore struct {
+	casstore.Store
+	after atomic.Int64
+}
+
+func (s *panickingStore) Get(ctx context.Context, id string) ([]byte, error) {
+	if s.after.Add(-1) < 0 {
+		panic("store")
+	}
+	return s.Store.Get(ctx, id)
+}
+
+type hangingClient struct {
+	session.RedisClient
+	after atomic.Int64
+}
+
+func (c *hangingClient) Eval(ctx context.Context, script session.RedisScript, key string, args []any) ([]string, error) {
+	if c.after.Add(-1) < 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return c.RedisClient.Eval(ctx, script, key, args)
+}
+
+// A hook may ask the manager whatever it wants to.
+func TestEventHookMayAskTheManager(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		var m *session.Manager
+		asked := 0
+		cfg.Events = func(e session.Event) {
+			asked++
+			m.Stats()
+			_, err := m.Sessions(context.Background(), "ann")
+			assert.NoError(t, err)
+			assert.NoError(t, m.EndAll(context.Background(), "somebody"))
+		}
+		cfg.MaxPerUser = 1
+		m = newManager(t, cfg)
+		v := newVisitor(t, m)
+		v.login("ann")
+		v.stranger().login("ann")
+		v.visit(func(s *session.Session) { s.Logout() })
+		require.NoError(t, m.EndAll(t.Context(), "ann"))
+		assert.Positive(t, asked)
+	})
 }

@@ -84,7 +84,8 @@ type enrollment struct {
 	member
 	replaces string // name of the entry of the session that this one goes on from
 	signedIn int64
-	most     int // sessions that a user may have; 0: any number
+	most     int  // sessions that a user may have; 0: any number
+	stored   bool // the session is, and is entered once more
 	now      time.Time
 }
 

@@ -117,6 +117,7 @@ func (s *Session) saveEnrolled(ctx context.Context, user string, e enrollment, c
 // confirm enrolls once more, after the session is stored. The token that it had before is ended
 // by then, so a store that gives no answer is asked again until ctx's deadline.
 func (s *Session) confirm(ctx context.Context, user string, e enrollment) error {
+	e.stored = true
 	_, patient := ctx.Deadline()
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		err := s.enroll(ctx, user, e)
@@ -201,7 +202,7 @@ func (s *Session) makeRoom(ctx context.Context, user string, e enrollment) error
 		}
 		if rec == nil {
 			freed = true
-		} else if _, at := accountOf(rec, nil); oldest.id == "" || at < since {
+		} else if _, at := accountOf(rec, nil); oldest.id == "" || isOlder(at, mem.id, since, oldest.id) {
 			oldest, since = mem, at
 		}
 	}
@@ -210,7 +211,28 @@ func (s *Session) makeRoom(ctx context.Context, user string, e enrollment) error
 		return nil
 	case m.cfg.AtMaxPerUser == RefuseNew || oldest.id == "":
 		return ErrTooManySessions
+	case e.stored: // others signed in meanwhile
+		if err := s.standsAgainst(ctx, e, oldest, since); err != nil {
+			return err
+		}
 	}
 	_, err = m.endMember(ctx, src, user, oldest, EndedByMaxPerUser)
 	return err
+}
+
+// standsAgainst returns an error where another session, which was signed in at once, ends this
+// one: both go by the same order, so they never end each other both.
+func (s *Session) standsAgainst(ctx context.Context, e enrollment, other member, since int64) error {
+	if _, err := s.src.index.peek(ctx, e.id, s.q.m.clock()); err != nil {
+		return err
+	}
+	if isOlder(e.signedIn, e.id, since, other.id) {
+		return &EndedError{At: e.now}
+	}
+	return nil
+}
+
+// isOlder orders sessions by their sign-in, those of one millisecond by their store key.
+func isOlder(at int64, id string, other int64, otherID string) bool {
+	return at < other || at == other && id < otherID
 }
