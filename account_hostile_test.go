@@ -447,6 +447,35 @@ func TestSignInsAtOnceLeaveOneOfThemSignedIn(t *testing.T) {
 	})
 }
 
+// What a refused sign-in leaves is what was saved before it.
+func TestRefusedSignInLeavesTheSessionAsItWasSaved(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		cfg.MaxPerUser, cfg.AtMaxPerUser = 1, session.RefuseNew
+		m := newManager(t, cfg)
+		v := newVisitor(t, m)
+		v.stranger().login("bob")
+		v.visit(func(s *session.Session) {
+			s.Set("cart", 1)
+			s.Login("ann")
+			s.Set("letters", 2)
+			assert.NoError(t, s.Save())
+			s.Set("unsaved", 3)
+			s.Login("bob")
+			assert.ErrorIs(t, s.Save(), session.ErrTooManySessions)
+			user, _ := s.User()
+			assert.Equal(t, "ann", user)
+			assert.Equal(t, map[string]any{"cart": 1, "letters": 2}, s.All())
+			s.Increment("letters", 1)
+			s.Flash("error", "one too many")
+		})
+		v.visit(func(s *session.Session) {
+			user, _ := s.User()
+			assert.Equal(t, "ann", user)
+			assert.Equal(t, map[string]any{"cart": 1, "letters": 3, "error": "one too many"}, s.All())
+		})
+	})
+}
+
 type panickingStore struct {
 	casstore.Store
 	after atomic.Int64

@@ -390,6 +390,31 @@ func (ch *Changes) mergeAccount(rec *Record) string {
 	return string(dst)
 }
 
+// changesTo returns changes that make one record look like another, for reading. Each may be nil.
+func (r *Record) changesTo(other *Record) *Changes {
+	ch := &Changes{clear: true}
+	for key, value := range other.data() {
+		ch.set(key, value)
+	}
+	for c := r.flashEntries(); c.next(); {
+		ch.put(Op{Kind: OpDeleteFlash, Key: c.entry.key})
+	}
+	for c := other.flashEntries(); c.next(); {
+		if was, ok := r.flashEntries().find(c.entry.key); ok && was.stamp == c.entry.stamp {
+			ch.put(Op{Kind: OpKeepFlash, Key: was.key, Stamp: was.stamp}) // it came with the request
+		} else {
+			ch.flash(c.entry.key, c.entry.value)
+		}
+	}
+	for c := r.accountEntries(); c.next(); {
+		ch.setAccount(c.entry.key, "")
+	}
+	for c := other.accountEntries(); c.next(); {
+		ch.setAccount(c.entry.key, c.entry.value)
+	}
+	return ch
+}
+
 // setAccount makes the account part's key hold value.
 func (ch *Changes) setAccount(key, value string) {
 	at, found := slices.BinarySearchFunc(ch.account, key, func(e entry, key string) int {

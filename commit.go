@@ -420,14 +420,13 @@ func (s *Session) noteCopy(ch *Changes, err error) {
 	}
 }
 
-// undo drops what is unsaved.
+// undo drops what is unsaved: the request sees again what is stored.
 func (s *Session) undo() {
 	s.todo, s.sent, s.limits, s.rotate, s.login = nil, nil, nil, false, false
-	if s.saved == nil && s.base == s.rec {
-		s.view, s.shared = nil, false
-	} else if s.view != nil { // it shows what was saved before, too
-		s.view, s.shared = s.view.clone(), false
-		s.view.account = nil
+	s.settle()
+	s.view, s.shared = nil, false
+	if s.base != s.rec {
+		s.view = s.rec.changesTo(s.base)
 	}
 }
 
