@@ -50,6 +50,9 @@ func (s *Session) Login(user string) {
 		if other {
 			ch.clearData()
 			ch.clearFlashes()
+			if !s.described {
+				ch.setAccount(accountHints, "")
+			}
 		}
 		ch.setAccount(accountUser, user)
 		ch.setAccount(accountSignedIn, now)
@@ -144,6 +147,7 @@ func (s *Session) Describe(hints map[string]string) {
 		s.reject(fmt.Errorf("session: describe: %w", err))
 		return
 	}
+	s.described = true
 	if now, _ := s.view.accountValue(s.rec, accountHints); now == string(encoded) {
 		return
 	}

@@ -476,6 +476,25 @@ func TestRefusedSignInLeavesTheSessionAsItWasSaved(t *testing.T) {
 	})
 }
 
+// Hints are about a user's own use of a device.
+func TestHintsOfOneUserAreNotSeenByTheNext(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		m := newManager(t, cfg)
+		v := newVisitor(t, m)
+		v.login("ann", "place", "Oslo")
+		v.visit(func(s *session.Session) { s.Login("bob") })
+		infos, err := m.Sessions(t.Context(), "bob")
+		require.NoError(t, err)
+		require.Len(t, infos, 1)
+		assert.Nil(t, infos[0].Hints)
+		v.login("ann", "place", "Oslo")
+		v.visit(func(s *session.Session) { s.Describe(map[string]string{"place": "Oslo"}); s.Login("bob") })
+		infos, err = m.Sessions(t.Context(), "bob")
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{"place": "Oslo"}, infos[0].Hints, "what this request said is bob's")
+	})
+}
+
 type panickingStore struct {
 	casstore.Store
 	after atomic.Int64

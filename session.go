@@ -96,10 +96,11 @@ type Session struct {
 	shared bool     // view has been given to a driver and must not be changed
 	extras *extras  // what few requests need
 
-	rotate   bool
-	limits   *Limits // as Remember wants them
-	login    bool    // Login is unsaved
-	exempted int64   // when EndOthers kept this session, in milliseconds
+	rotate    bool
+	limits    *Limits // as Remember wants them
+	login     bool    // Login is unsaved
+	described bool    // Describe was called
+	exempted  int64   // when EndOthers kept this session, in milliseconds
 
 	failed    error // why it could not be opened
 	bad       error // a change that cannot be stored
@@ -439,7 +440,7 @@ func (s *Session) end(reason string) {
 	if s.settle(); s.base != nil {
 		x.left = s.base
 	}
-	s.opened, s.login = true, false
+	s.opened, s.login, s.described = true, false, false
 	s.rec, s.base, s.view, s.todo, s.sent, s.saved, s.tok = nil, nil, nil, nil, nil, nil, nil
 	s.shared, s.rotate, s.limits, s.dead = false, false, nil, false
 }
