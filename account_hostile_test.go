@@ -495,6 +495,25 @@ func TestHintsOfOneUserAreNotSeenByTheNext(t *testing.T) {
 	})
 }
 
+// A Store that panics ends a request, not the process.
+func TestPanicOfAStoreReachesWhoAsksForAList(t *testing.T) {
+	cfg := accountConfig(t, "store")
+	store := new(panickingStore)
+	store.after.Store(1 << 30)
+	cfg.Drivers["store"] = session.StoreDriver(store)
+	m := newManager(t, cfg)
+	v := newVisitor(t, m)
+	for range 20 {
+		v.stranger().login("ann")
+	}
+	store.after.Store(3)
+	assert.PanicsWithValue(t, "store", func() { _, _ = m.Sessions(t.Context(), "ann") })
+	store.after.Store(3)
+	assert.PanicsWithValue(t, "store", func() { _ = m.EndAll(t.Context(), "ann") })
+	store.after.Store(1 << 30)
+	assert.NoError(t, m.EndAll(t.Context(), "ann"))
+}
+
 type panickingStore struct {
 	casstore.Store
 	after atomic.Int64
@@ -505,6 +524,27 @@ func (s *panickingStore) Get(ctx context.Context, id string) ([]byte, error) {
 		panic("store")
 	}
 	return s.Store.Get(ctx, id)
+}
+
+// Where the store stops to answer midway, an ending says so in good time.
+func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
+	cfg := driverConfig(t, "redis")
+	cfg.StoreTimeout = 50 * time.Millisecond
+	hanging := &hangingClient{RedisClient: session.NewTestClient(redistest.Shared(t).Port())}
+	hanging.after.Store(1 << 30)
+	cfg.Redis.Options.Client = hanging
+	m := newManager(t, cfg)
+	login := m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Login("ann") }))
+	for range 400 {
+		login.ServeHTTP(discard{}, newGet(t))
+	}
+	hanging.after.Store(20)
+	began := time.Now()
+	assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnavailable)
+	assert.Less(t, time.Since(began), time.Second)
+	hanging.after.Store(1 << 30)
+	require.NoError(t, m.EndAll(t.Context(), "ann"))
+	assert.Empty(t, handles(t, m, "ann"))
 }
 
 type hangingClient struct {

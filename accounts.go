@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -275,28 +276,41 @@ func (m *Manager) endMember(ctx context.Context, src *source, user string, mem m
 // memberWorkers is how many entries are worked on at once where each takes a round trip.
 const memberWorkers = 8
 
-// eachMember calls do for each entry, all of them also where one fails.
+// failuresInARow is how many of a worker's entries fail before it leaves the rest: in an outage
+// each takes as long as StoreTimeout, and the caller is told anyway.
+const failuresInARow = 3
+
+// eachMember calls do for each entry, also where some fail. A panic reaches the caller.
 func (m *Manager) eachMember(src *source, members []member, do func(member) error) error {
 	workers := min(memberWorkers, len(members))
 	if _, local := src.index.(*MemoryDriver); local {
 		workers = min(1, len(members))
 	}
-	next := make(chan member)
-	faults := make([]error, workers)
+	var next atomic.Int64
+	faults, panics := make([]error, workers), make([]any, workers)
 	var wait sync.WaitGroup
 	for i := range workers {
 		wait.Go(func() {
-			for mem := range next {
-				if err := do(mem); err != nil && faults[i] == nil {
+			defer func() { panics[i] = recover() }()
+			for failed := 0; failed < failuresInARow; {
+				at := int(next.Add(1)) - 1
+				if at >= len(members) {
+					return
+				}
+				if err := do(members[at]); err != nil {
 					faults[i] = err
+					failed++
+				} else {
+					failed = 0
 				}
 			}
 		})
 	}
-	for _, mem := range members {
-		next <- mem
-	}
-	close(next)
 	wait.Wait()
+	for _, v := range panics {
+		if v != nil {
+			panic(v)
+		}
+	}
 	return errors.Join(faults...)
 }
