@@ -142,6 +142,32 @@ func FuzzStoredData(f *testing.F) {
 	})
 }
 
+// FuzzStoredIndex holds that an index of a user that somebody has damaged lists whole entries only,
+// and that what is packed is read again.
+func FuzzStoredIndex(f *testing.F) {
+	now := vectorTime
+	name := strings.Repeat("a", idLength+handleLength)
+	whole := packIndex([]indexEntry{
+		{name: name, ends: now.Add(time.Hour).UnixMilli()},
+		{name: endingMark, ends: now.Add(time.Minute).UnixMilli()},
+		{name: keptMark(now.UnixMilli(), name), ends: now.UnixMilli() - 1},
+	}, now).Data
+	for n := range whole {
+		f.Add(whole[:n])
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		entries := parseIndex(data, now)
+		assert.LessOrEqual(t, len(entries)*nameAt, len(data))
+		for _, e := range entries {
+			assert.Greater(t, e.ends, now.UnixMilli())
+		}
+		packed := packIndex(entries, now)
+		assert.Equal(t, entries, parseIndex(packed.Data, now))
+		assert.False(t, packed.Expires.Before(now))
+	})
+}
+
 // A reply is the fields and values of a hash, which others can write, or a word of a script.
 func FuzzRedisReply(f *testing.F) {
 	const separator = "\x1f"
