@@ -1,6 +1,7 @@
 package goredis_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -49,6 +50,7 @@ func TestFiguresOfOneSession(t *testing.T) {
 				s.Set("visits", 12)
 				s.Set("cart", strings.Repeat("x", 1024))
 			}},
+		{name: "a user's id, after Login", atMax: 900, set: func(s *session.Session) { s.Login(rand.Text()) }},
 		{name: "an ended one, for 30 s", atMax: 300, set: func(s *session.Session) {
 			s.Set("user", 4711)
 			require.NoError(t, s.Save())
@@ -95,8 +97,9 @@ func sizing(t *testing.T, server *redistest.Server, set func(s *session.Session)
 	mux.HandleFunc("/set", func(_ http.ResponseWriter, r *http.Request) { set(session.FromRequest(r)) })
 	mux.HandleFunc("/read", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Get("user") })
 	mux.HandleFunc("/write", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Increment("visits", 1) })
-	mux.HandleFunc("/login", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Regenerate() })
-	mux.HandleFunc("/logout", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Destroy() })
+	mux.HandleFunc("/regenerate", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Regenerate() })
+	mux.HandleFunc("/login", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Login(rand.Text()) })
+	mux.HandleFunc("/destroy", func(_ http.ResponseWriter, r *http.Request) { session.FromRequest(r).Destroy() })
 	mux.HandleFunc("/plain", func(http.ResponseWriter, *http.Request) {})
 	handler := m.Middleware(mux)
 	return func(path string, cookies ...*http.Cookie) []*http.Cookie {
@@ -118,14 +121,15 @@ func TestFiguresOfOneRequest(t *testing.T) {
 	for range 2 { // the second time all scripts are known
 		cookies := serve("/set")
 		serve("/write", cookies...)
-		serve("/logout", serve("/login", cookies...)...)
+		cookies = serve("/regenerate", cookies...)
+		serve("/destroy", serve("/login", cookies...)...)
 	}
 	for _, test := range []struct {
 		path  string
 		trips int
 	}{
 		{path: "/plain", trips: 0}, {path: "/read", trips: 1}, {path: "/write", trips: 2},
-		{path: "/login", trips: 3}, {path: "/logout", trips: 1},
+		{path: "/regenerate", trips: 3}, {path: "/login", trips: 5}, {path: "/destroy", trips: 1},
 	} {
 		cookies := serve("/set")
 		commands := server.CommandsDuring(t, func() { serve(test.path, cookies...) })
