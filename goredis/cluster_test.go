@@ -82,7 +82,7 @@ func TestNothingIsLostWhileSlotsMove(t *testing.T) {
 func TestNothingIsLostWhereANodeOfAClusterIsKilled(t *testing.T) {
 	soak(t, "a node of a cluster killed, back after 2 s, go-redis", func(t *testing.T) scene {
 		nodes := startCluster(t, append(keeping, "--cluster-require-full-coverage", "no")...)
-		return scene{cfg: through(t, redis.NewClusterClient(clusterOptions(nodes))), window: 8 * time.Second, happen: func() {
+		return scene{cfg: through(t, redis.NewClusterClient(clusterOptions(nodes))), window: 8 * time.Second, long: true, happen: func() {
 			nodes[1].Kill()
 			time.Sleep(2 * time.Second)
 			nodes[1].Restart(t)
@@ -94,7 +94,7 @@ func TestNothingIsLostWhereANodeOfAClusterIsKilled(t *testing.T) {
 func TestNothingIsLostInAFailoverBySentinel(t *testing.T) {
 	soak(t, "master killed, failover by Sentinel, go-redis", func(t *testing.T) scene {
 		set := startSentinel(t)
-		return scene{cfg: through(t, redis.NewFailoverClient(set.options())), window: 15 * time.Second, brief: true, loses: true, happen: func() {
+		return scene{cfg: through(t, redis.NewFailoverClient(set.options())), window: 15 * time.Second, long: true, brief: true, loses: true, happen: func() {
 			set.master.Kill()
 			eventually(t, set.replica, "role:master", "INFO", "replication")
 			time.Sleep(time.Second)

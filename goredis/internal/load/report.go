@@ -25,13 +25,14 @@ type Report struct {
 	Slowest     time.Duration // request with a session
 	SlowestFree time.Duration // request without one
 
-	Read      int         // sessions that were read back
-	Lost      []Loss      // acknowledged writes that are not there
-	SignedOut []Loss      // sessions that were there and are not
-	Twice     int         // increments that counted more than once
-	Mixed     int         // answers with another visitor's session
-	Revived   int         // answers by a session that had ended
-	Strange   map[int]int // failed requests by status, those with a 503 left out; 0: no answer at all
+	Read       int         // sessions that were read back
+	Lost       []Loss      // acknowledged writes that are not there
+	SignedOut  []Loss      // sessions that were there and are not
+	Unanswered int         // sessions gone after a sign-in or a renewal that had no answer
+	Twice      int         // increments that counted more than once
+	Mixed      int         // answers with another visitor's session
+	Revived    int         // answers by a session that had ended
+	Strange    map[int]int // failed requests by status, those with a 503 left out; 0: no answer at all
 
 	Retries, Unavailable uint64 // of the manager's Stats
 }

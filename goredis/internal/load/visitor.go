@@ -31,6 +31,7 @@ type visitor struct {
 	unsure int         // increments without an answer
 	values map[string]*value
 	logins int
+	asking bool // the last sign-in or renewal had no answer, and no request since
 }
 
 type state int
@@ -88,6 +89,9 @@ func (v *visitor) send(path string, form url.Values) (o outcome, who string, bod
 // met judges whose session served a request of a visitor that has one.
 func (v *visitor) met(who string) {
 	if who == v.id {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.asking = false
 		return
 	}
 	if who != "" {
@@ -98,6 +102,10 @@ func (v *visitor) met(who string) {
 	defer v.mu.Unlock()
 	if v.state == inside {
 		v.state = outside
+		if v.asking {
+			v.l.books.note(func(r *Report) { r.Unanswered++ })
+			return
+		}
 		v.l.books.lose(Loss{What: "session of " + v.id, Acknowledged: v.since})
 	}
 }
@@ -201,10 +209,12 @@ func (v *visitor) login(path string) {
 	val.last = n
 	v.mu.Unlock()
 	o, who, _ := v.send(path, url.Values{"who": {v.id}, "value": {strconv.Itoa(n)}})
-	if o != stored {
+	v.mu.Lock()
+	v.asking = o != stored
+	if v.asking {
+		v.mu.Unlock()
 		return
 	}
-	v.mu.Lock()
 	val.acknowledged, val.at = n, time.Now()
 	v.since = val.at
 	v.mu.Unlock()
