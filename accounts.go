@@ -16,8 +16,8 @@ type Info struct {
 	Driver          string
 	CreatedAt       time.Time // when it was created or got its last token
 	AuthenticatedAt time.Time
-	UsedAt          time.Time // on the cookie driver up to RevocationWindow ago
-	ExpiresAt       time.Time
+	UsedAt          time.Time         // on the cookie driver up to RevocationWindow ago
+	ExpiresAt       time.Time         // on the cookie driver a tenth of the idle timeout late, and so long listed
 	Hints           map[string]string // as Session.Describe was given; nil for none
 }
 

@@ -47,9 +47,10 @@ func TestParseConfigReadsEveryKey(t *testing.T) {
 	c, err := session.ParseConfig([]byte(`{
 		"default": "redis", "secret": "` + configSecret + `", "previous_secrets": ["` + previousSecret + `"],
 		"lifetime": "12h", "idle_timeout": 900, "store_timeout": 0.5,
+		"limits": "AAL2", "lock_after": "5s", "max_per_user": 13, "at_max_per_user": "refuse_new",
 		"cookie_attributes": {"prefix": "__Secure-", "path": "/a", "domain": "example.com",
 			"same_site": "strict", "secure": "always", "partitioned": true, "session_only": true},
-		"cookie": {"timeout": 1, "flash_ttl": 2},
+		"cookie": {"timeout": 1, "flash_ttl": 2, "revocation": "redis", "revocation_window": "14s"},
 		"memory": {"timeout": 3, "flash_ttl": "4s", "max_sessions": 5, "by_client_ip": true},
 		"redis": {"host": "redis.example", "port": 6380, "password": "` + redisPassword + `",
 			"timeout": 6, "flash_ttl": 7, "namespace": "shop",
@@ -66,9 +67,11 @@ func TestParseConfigReadsEveryKey(t *testing.T) {
 	want := session.Config{
 		Default: "redis", Secret: configSecret, PreviousSecrets: []string{previousSecret},
 		Lifetime: 12 * time.Hour, IdleTimeout: 15 * time.Minute, StoreTimeout: 500 * time.Millisecond,
+		Limits: session.AAL2, LockAfter: 5 * time.Second, MaxPerUser: 13, AtMaxPerUser: session.RefuseNew,
 		CookieAttributes: session.CookieAttributes{Prefix: "__Secure-", Path: "/a", Domain: "example.com",
 			SameSite: http.SameSiteStrictMode, Secure: session.SecureAlways, Partitioned: true, SessionOnly: true},
-		Cookie: session.CookieConfig{IdleTimeout: time.Second, FlashTTL: 2 * time.Second},
+		Cookie: session.CookieConfig{IdleTimeout: time.Second, FlashTTL: 2 * time.Second,
+			Revocation: "redis", RevocationWindow: 14 * time.Second},
 		Memory: session.MemoryConfig{IdleTimeout: 3 * time.Second, FlashTTL: 4 * time.Second, MaxSessions: 5, ByClientIP: true},
 		Redis: session.RedisConfig{Host: "redis.example", Port: 6380, Password: redisPassword,
 			IdleTimeout: 6 * time.Second, FlashTTL: 7 * time.Second, Namespace: "shop",
@@ -95,6 +98,16 @@ func TestParseConfigTakesWordsForEachChoice(t *testing.T) {
 		c, err := session.ParseConfig([]byte(`{"cookie_attributes": {"secure": "` + text + `"}}`))
 		require.NoError(t, err)
 		assert.Equal(t, want, c.CookieAttributes.Secure)
+	}
+	for text, want := range map[string]session.SessionPolicy{"end_oldest": session.EndOldest, "refuse_new": session.RefuseNew} {
+		c, err := session.ParseConfig([]byte(`{"at_max_per_user": "` + text + `"}`))
+		require.NoError(t, err)
+		assert.Equal(t, want, c.AtMaxPerUser)
+	}
+	for _, want := range []session.Assurance{"", session.AAL1, session.AAL2, session.AAL3} {
+		c, err := session.ParseConfig([]byte(`{"limits": "` + string(want) + `"}`))
+		require.NoError(t, err)
+		assert.Equal(t, want, c.Limits)
 	}
 	c, err := session.ParseConfig([]byte(`{"redis": {"options": {"tls": false}}}`))
 	require.NoError(t, err)
@@ -160,6 +173,19 @@ var configFaultTests = []struct {
 	{name: "number for a bool", data: `{"redis": {"options": {"tls": 1}}}`, want: []string{"redis.options.tls: want true or false, not a number"}},
 	{name: "no such SameSite", data: `{"cookie_attributes": {"same_site": "Lax"}}`, want: []string{`cookie_attributes.same_site: "Lax" is not known: want "lax", "strict" or "none"`}},
 	{name: "no such mode", data: `{"cookie_attributes": {"secure": "yes"}}`, want: []string{`cookie_attributes.secure: "yes" is not known: want "auto", "always" or "never"`}},
+	{name: "no such preset", data: `{"limits": "aal2"}`, want: []string{`limits: "aal2" is not known: want "AAL1", "AAL2" or "AAL3"`}},
+	{name: "number for a preset", data: `{"limits": 2}`, want: []string{"limits: want a string, not a number"}},
+	{name: "no such policy", data: `{"at_max_per_user": "EndOldest"}`, want: []string{`at_max_per_user: "EndOldest" is not known: want "end_oldest" or "refuse_new"`}},
+	{name: "no policy", data: `{"at_max_per_user": ""}`, want: []string{`at_max_per_user: "" is not known`}},
+	{name: "string for a limit", data: `{"max_per_user": "3"}`, want: []string{"max_per_user: want a whole number, not a string"}},
+	{name: "negative lock", data: `{"lock_after": -1}`, want: []string{"lock_after: a negative duration"}},
+	{name: "negative window", data: `{"cookie": {"revocation_window": "-1s"}}`, want: []string{"cookie.revocation_window: a negative duration"}},
+	{name: "bool for a driver", data: `{"cookie": {"revocation": true}}`, want: []string{"cookie.revocation: want a string, not a bool"}},
+	{name: "revocation of another driver", data: `{"memory": {"revocation": "redis"}}`, want: []string{"memory.revocation: unknown field"}},
+	{name: "misspelt limits", data: `{"limit": "AAL1", "maxPerUser": 1, "cookie": {"revokation": "redis"}, "lockafter": 1}`, want: []string{
+		`limit: unknown field (did you mean "limits"?)`, `maxPerUser: unknown field (did you mean "max_per_user"?)`,
+		`cookie.revokation: unknown field (did you mean "revocation"?)`, `lockafter: unknown field (did you mean "lock_after"?)`,
+	}},
 	{name: "bool for a mode", data: `{"cookie_attributes": {"secure": true}}`, want: []string{"cookie_attributes.secure: want a string, not a bool"}},
 
 	{name: "duration without unit", data: `{"lifetime": "3600"}`, want: []string{`lifetime: "3600" is not a duration of less than 292 years: want a number of seconds or a string such as "90m"`}},
@@ -426,6 +452,49 @@ func TestConfigFaultsAreFoundAtConstruction(t *testing.T) {
 			"Config.Memory.IdleTimeout", "Config.Memory.FlashTTL", "Config.Redis.IdleTimeout", "Config.Redis.FlashTTL",
 			"Config.Redis.Options.DialTimeout", "Config.Redis.Options.ReadTimeout", "Config.Redis.Options.WriteTimeout",
 		}},
+		{name: "preset", spoil: func(c *session.Config) { c.Limits, c.LockAfter = session.AAL2, 59*time.Minute }},
+		{name: "shorter than the preset", spoil: func(c *session.Config) {
+			c.Limits, c.Lifetime, c.IdleTimeout, c.Cookie.IdleTimeout = session.AAL3, time.Hour, 10*time.Minute, time.Minute
+		}},
+		{name: "longer than the preset", spoil: func(c *session.Config) {
+			c.Limits, c.Lifetime, c.IdleTimeout = session.AAL3, 12*time.Hour+1, 15*time.Minute+1
+			c.Cookie.IdleTimeout, c.Memory.IdleTimeout, c.Redis.IdleTimeout = time.Hour, time.Hour, time.Hour
+		}, want: []string{
+			"Config.Lifetime: 12h0m0.000000001s is more than the 12h0m0s that Limits AAL3 allows", "Config.IdleTimeout: 15m0.000000001s is more than the 15m0s",
+			"Config.Cookie.IdleTimeout", "Config.Memory.IdleTimeout", "Config.Redis.IdleTimeout",
+		}},
+		{name: "no such preset", spoil: func(c *session.Config) { c.Limits = "AAL4" }, want: []string{`Config.Limits: "AAL4" is not known: want "AAL1", "AAL2" or "AAL3"`}},
+		{name: "lock as late as the idle timeout", spoil: func(c *session.Config) { c.LockAfter = time.Hour }, want: []string{
+			"Config.LockAfter: 1h0m0s is not shorter than the idle timeout of 1h0m0s",
+		}},
+		{name: "lock as late as the driver's own idle timeout", spoil: func(c *session.Config) {
+			c.Default, c.LockAfter, c.Drivers = "mine", 10*time.Minute,
+				map[string]session.Driver{"mine": session.NewMemoryDriver(session.MemoryConfig{IdleTimeout: 10 * time.Minute})}
+		}, want: []string{"Config.LockAfter: 10m0s is not shorter than the idle timeout of 10m0s"}},
+		{name: "sessions of a user that nobody can count", spoil: func(c *session.Config) { c.Default, c.MaxPerUser = "cookie", 1 }, want: []string{
+			"Config.MaxPerUser: the cookie driver cannot count sessions by itself",
+		}},
+		{name: "sessions of a user that redis counts", spoil: func(c *session.Config) {
+			c.Default, c.MaxPerUser, c.Cookie.Revocation = "cookie", 1, "redis"
+		}},
+		{name: "negative numbers of accounts", spoil: func(c *session.Config) {
+			c.MaxPerUser, c.AtMaxPerUser, c.LockAfter, c.Cookie.RevocationWindow = -1, -1, -1, -1
+		}, want: []string{
+			"Config.MaxPerUser: -1 is negative", "Config.AtMaxPerUser: -1 is no policy", "Config.LockAfter: -1ns is negative",
+			"Config.Cookie.RevocationWindow: -1ns is negative",
+		}},
+		{name: "revocation by a driver that is not there", spoil: func(c *session.Config) { c.Cookie.Revocation, c.Lifetime = "file", -1 }, want: []string{
+			`session: unknown driver "file": known are cookie, memory, redis (Config.Cookie.Revocation)`, "Config.Lifetime",
+		}},
+		{name: "revocation by the cookie itself", spoil: func(c *session.Config) { c.Cookie.Revocation, c.Lifetime = "cookie", -1 }, want: []string{
+			`Config.Cookie.Revocation: driver "cookie" cannot keep track of users`, "Config.Lifetime",
+		}},
+		{name: "revocation by client address", spoil: func(c *session.Config) {
+			c.Cookie.Revocation, c.Memory.ByClientIP, c.Lifetime = "memory", true, -1
+		}, want: []string{`Config.Cookie.Revocation: driver "memory" cannot keep track of users`, "Config.Lifetime"}},
+		{name: "revocation by a driver without an index", spoil: func(c *session.Config) {
+			c.Cookie.Revocation, c.Drivers, c.Lifetime = "mine", map[string]session.Driver{"mine": driver}, -1
+		}, want: []string{`Config.Cookie.Revocation: driver "mine" cannot keep track of users`, "Config.Lifetime"}},
 		{name: "negative count", spoil: func(c *session.Config) { c.Memory.MaxSessions = -1 }, want: []string{"Config.Memory.MaxSessions: -1 is negative"}},
 
 		{name: "highest port", spoil: func(c *session.Config) { c.Redis.Port = 65535 }},

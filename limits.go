@@ -80,6 +80,12 @@ func (c Config) validateAccounts() error {
 		checkLimit("LockAfter", c.LockAfter),
 		checkNotNegative("Cookie.RevocationWindow", c.Cookie.RevocationWindow),
 		c.validatePreset(),
+		c.validateRevocation(c.Cookie),
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
+		if d, ok := c.Drivers[name].(*CookieDriver); ok {
+			faults = append(faults, c.validateRevocation(d.cfg))
+		}
 	}
 	if c.MaxPerUser < 0 {
 		faults = append(faults, configFault("MaxPerUser", "%d is negative: leave it 0 for any number", c.MaxPerUser))
@@ -96,6 +102,27 @@ func (c Config) validateAccounts() error {
 			"which ends the session: make one shorter or the other longer", c.LockAfter, c.idleTimeoutOr(c.ownIdle())))
 	}
 	return errors.Join(faults...)
+}
+
+// validateRevocation refuses a driver that is not there or keeps no index of users.
+func (c Config) validateRevocation(cookie CookieConfig) error {
+	const field = "Cookie.Revocation"
+	name := cookie.Revocation
+	if name != "" && !slices.Contains(c.driverNames(), name) {
+		return fmt.Errorf("%w (Config.%s)", c.unknownDriver(name), field)
+	}
+	tracks := name == "" || name == builtinRedis || name == builtinMemory && !c.Memory.ByClientIP
+	switch d := c.Drivers[name].(type) {
+	case *MemoryDriver:
+		tracks = !d.cfg.ByClientIP
+	case accountIndex:
+		tracks = true
+	}
+	if !tracks {
+		return configFault(field, "driver %q cannot keep track of users: name the memory or redis driver, "+
+			"or one that StoreDriver makes", name)
+	}
+	return nil
 }
 
 // ownIdle returns the idle timeout that the default driver has of its own, 0 for none.

@@ -104,41 +104,29 @@ func (m *Manager) makeSources() error {
 	for name, driver := range m.cfg.Drivers {
 		m.addSource(name, driver)
 	}
-	return m.addIndexes()
+	m.addIndexes()
+	return nil
 }
 
 // addIndexes finds out where each driver's index of users is kept: in the driver itself, or, of
 // a cookie driver, where CookieConfig.Revocation says.
-func (m *Manager) addIndexes() error {
-	var faults []error
-	for _, name := range m.cfg.driverNames() {
-		src := m.sources[name]
+func (m *Manager) addIndexes() {
+	for _, src := range m.sources {
 		if d, ok := src.driver.(*CookieDriver); ok {
-			faults = append(faults, m.addGuard(src, d.cfg))
+			m.addGuard(src, d.cfg)
 		} else if !src.byIP {
 			src.index, _ = src.driver.(accountIndex)
 		}
 	}
-	return errors.Join(faults...)
 }
 
-func (m *Manager) addGuard(src *source, cfg CookieConfig) error {
+func (m *Manager) addGuard(src *source, cfg CookieConfig) {
 	if cfg.Revocation == "" {
-		return nil
+		return
 	}
-	const field = "Cookie.Revocation"
-	in, known := m.sources[cfg.Revocation]
-	if !known {
-		return fmt.Errorf("%w (Config.%s)", m.cfg.unknownDriver(cfg.Revocation), field)
-	}
-	index, ok := in.driver.(accountIndex)
-	if !ok || in.byIP {
-		return configFault(field, "driver %q cannot keep track of users: name the memory or redis driver, "+
-			"or one that StoreDriver makes", cfg.Revocation)
-	}
-	src.index, src.local = index, false
-	src.guard = &guard{stands: index, home: in, scope: src.cookie + " stand-in", window: cfg.revocationWindow()}
-	return nil
+	home := m.sources[cfg.Revocation]
+	src.index, src.local = home.driver.(accountIndex), false // validateRevocation has looked
+	src.guard = &guard{stands: src.index, home: home, scope: src.cookie + " stand-in", window: cfg.revocationWindow()}
 }
 
 func (m *Manager) addSource(name string, driver Driver) *source {
