@@ -189,7 +189,8 @@ func (s *Session) exempt(at int64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.exempted = max(s.exempted, at+1)
+	x := s.extra()
+	x.exempted = max(x.exempted, at+1)
 }
 
 // eachAccount calls do for each driver whose sessions of a user are meant.

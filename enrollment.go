@@ -24,8 +24,11 @@ func (s *Session) save(ctx context.Context, ch *Changes) (Token, error) {
 		return s.src.driver.Save(ctx, s.base, ch)
 	}
 	e := enrollment{
-		member: s.src.member(ch.token, ch.id), signedIn: max(signedIn, s.exempted),
+		member: s.src.member(ch.token, ch.id), signedIn: signedIn,
 		most: s.q.m.cfg.MaxPerUser, now: ch.Now(),
+	}
+	if s.extras != nil {
+		e.signedIn = max(signedIn, s.extras.exempted)
 	}
 	e.ends = ch.now + ch.limits.Lifetime.Milliseconds()
 	left, leaving := s.leaving()

@@ -100,7 +100,6 @@ type Session struct {
 	limits    *Limits // as Remember wants them
 	login     bool    // Login is unsaved
 	described bool    // Describe was called
-	exempted  int64   // when EndOthers kept this session, in milliseconds
 
 	failed    error // why it could not be opened
 	bad       error // a change that cannot be stored
@@ -123,6 +122,7 @@ type extras struct {
 	doomed   []Token  // to be destroyed
 	gone     bool     // Destroy was called: the cookie goes, unless a new session begins
 	reason   string   // why
+	exempted int64    // when EndOthers kept this session, in milliseconds
 	left     *Record  // the session that it ended, where it was opened
 	unusable bool     // a cookie came that cannot be ours
 	doubles  bool     // several different cookies came
