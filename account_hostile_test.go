@@ -582,3 +582,89 @@ func TestEventHookMayAskTheManager(t *testing.T) {
 		assert.Positive(t, asked)
 	})
 }
+
+// A stream that saves is told that its session ended, and sends no cookie for it.
+func TestSaveOfASessionThatWasEndedSaysSo(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		m := newManager(t, cfg)
+		v := newVisitor(t, m)
+		handle := v.login("ann")
+		p := v.visit(func(s *session.Session) {
+			s.Set("a", 1)
+			require.NoError(t, m.End(t.Context(), "ann", handle))
+			assert.ErrorIs(t, s.Save(), session.ErrNoSession)
+		})
+		assert.Nil(t, p.cookie("s_"+cfg.Default))
+	})
+}
+
+// Whatever a handler does around a sign-in, nobody is signed in who should not be.
+func TestSignInThatIsTakenBackSignsNobodyIn(t *testing.T) {
+	for name, serve := range map[string]handlerFunc{
+		"after the header": func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+			w.WriteHeader(http.StatusOK)
+			s.Login("ann")
+		},
+		"after the header, opened before": func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+			s.Get("a")
+			w.WriteHeader(http.StatusOK)
+			s.Set("a", 1)
+			s.Login("ann")
+		},
+		"before a Destroy":       func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann"); s.Destroy() },
+		"saved, before a Logout": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann"); s.Save(); s.Logout() },
+		"before a Logout and a Set": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) {
+			s.Login("ann")
+			s.Logout()
+			s.Set("a", 1)
+		},
+		"before a panic": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) {
+			s.Login("ann")
+			panic(http.ErrAbortHandler)
+		},
+		"in vain": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann"); s.Login("") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+				m := newManager(t, cfg)
+				for _, before := range []func(s *session.Session){
+					func(*session.Session) {}, func(s *session.Session) { s.Set("cart", 1) },
+				} {
+					v := newVisitor(t, m)
+					v.visit(before)
+					v.handler.Store(handlerFunc(serve))
+					if response, err := v.client.Get(v.url); err == nil {
+						response.Body.Close()
+					}
+					assert.Empty(t, v.user())
+					assert.Empty(t, handles(t, m, "ann"))
+				}
+			})
+		})
+	}
+}
+
+// A user's name may have any bytes, and is another one under another prefix.
+func TestUsersWithOddNamesAreToldApart(t *testing.T) {
+	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		m := newManager(t, cfg)
+		other := cfg
+		other.CookieAttributes.Prefix = "p_"
+		stranger := newManager(t, other)
+		v := newVisitor(t, m)
+		names := []string{"\xff", "\xfe", "a\x00", "a", "a b", "ann\n", "'", string(make([]byte, 255))}
+		for _, name := range names {
+			v.stranger().login(name, "agent\xff", "\xff<&>")
+		}
+		for _, name := range names {
+			infos, err := m.Sessions(t.Context(), name)
+			require.NoError(t, err)
+			require.Len(t, infos, 1, "%q", name)
+			assert.Equal(t, map[string]string{"agent\ufffd": "\ufffd<&>"}, infos[0].Hints, "JSON has no other bytes")
+			assert.Empty(t, handles(t, stranger, name))
+			require.NoError(t, stranger.EndAll(t.Context(), name))
+			assert.ErrorIs(t, stranger.End(t.Context(), name, infos[0].Handle), session.ErrNoSession)
+			assert.Len(t, handles(t, m, name), 1)
+		}
+	})
+}

@@ -154,16 +154,24 @@ func (s *Session) sealed(ctx context.Context, tok Token, ch *Changes) (Token, er
 	return tok, nil
 }
 
-// saveOn saves without a new token.
+// saveOn saves without a new token. A cookie of a session that has ended meanwhile would open
+// nothing.
 func (s *Session) saveOn(ctx context.Context, ch *Changes) (Token, error) {
-	tok, err := s.src.driver.Save(ctx, s.base, ch)
-	if err != nil || s.src.guard == nil || len(ch.account) == 0 {
-		return tok, err
+	g := s.src.guard
+	if g == nil {
+		return s.src.driver.Save(ctx, s.base, ch)
 	}
 	if user, _ := accountOf(s.base, nil); user == "" {
-		return tok, nil
+		return s.src.driver.Save(ctx, s.base, ch)
 	}
-	return tok, s.src.guard.describe(ctx, s.base.head.id, ch)
+	if err := g.check(ctx, s.base.head.id, ch.Now()); err != nil {
+		return Token{}, err
+	}
+	tok, err := s.src.driver.Save(ctx, s.base, ch)
+	if err != nil {
+		return tok, err
+	}
+	return tok, g.describe(ctx, s.base.head.id, ch)
 }
 
 // roomTries bounds how often a full index is looked through: others may sign in meanwhile.
