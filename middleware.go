@@ -148,7 +148,7 @@ func (q *request) finish() {
 		q.writer.commit(http.StatusOK)
 	}
 	switch {
-	case q.writer.err == nil:
+	case q.writer.err() == nil:
 		q.close(true)
 		return
 	case !q.writer.hasAnswered():

@@ -22,8 +22,21 @@ type responseWriter struct {
 	q         *request
 	before    http.Header // of the fields that an error answer takes out, those that stood there
 	committed bool
-	err       error       // the failed commit's
-	answer    http.Header // of the error answer, once it is sent
+	failure   *failure // of the commit; behind a pointer, so that an arrival is 128 bytes smaller
+}
+
+// A failure is why a commit failed, and the header of the error answer, once it is sent.
+type failure struct {
+	err    error
+	answer http.Header
+}
+
+// err returns why the commit failed, nil where it has not.
+func (w *responseWriter) err() error {
+	if w.failure == nil {
+		return nil
+	}
+	return w.failure.err
 }
 
 func (w *responseWriter) begin(inner http.ResponseWriter, q *request) {
@@ -54,7 +67,7 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.inner }
 // WriteHeader commits and sends the header. An informational status commits nothing: the
 // final header is still to come.
 func (w *responseWriter) WriteHeader(status int) {
-	if w.err != nil {
+	if w.err() != nil {
 		return
 	}
 	if !w.committed && isFinal(status) && w.commit(status) != nil {
@@ -87,7 +100,7 @@ func (w *responseWriter) WriteString(s string) (int, error) {
 // ready commits if nothing has, and returns the error of a commit that failed.
 func (w *responseWriter) ready() error {
 	if w.committed {
-		return w.err
+		return w.err()
 	}
 	return w.commit(http.StatusOK)
 }
@@ -112,8 +125,8 @@ func (w *responseWriter) flush() error {
 // Set-Cookie, since the header is from now on the handler's own. Where the inner writer has the
 // method and yet cannot do it, the header is still to come.
 func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if w.err != nil {
-		return nil, nil, w.err
+	if w.err() != nil {
+		return nil, nil, w.err()
 	}
 	if !w.committed {
 		if err := w.q.storeBare(); err != nil {
@@ -135,8 +148,8 @@ const sniffed = 512 // what net/http reads itself to guess a Content-Type
 // that a file still goes out by sendfile.
 func (w *responseWriter) readFrom(src io.Reader) (n int64, err error) {
 	if w.committed {
-		if w.err != nil {
-			return 0, w.err
+		if w.err() != nil {
+			return 0, w.err()
 		}
 		return w.inner.(io.ReaderFrom).ReadFrom(src)
 	}
@@ -174,7 +187,7 @@ func readSome(src io.Reader, p []byte) (n int, err error) {
 
 // fail sends the error answer in place of the handler's.
 func (w *responseWriter) fail(err error) {
-	w.committed, w.err = true, err
+	w.committed, w.failure = true, &failure{err: err}
 	m := w.q.m
 	m.stats.failed.Add(1)
 	if !errors.Is(err, ErrUnavailable) { // that is logged once for an outage
@@ -209,19 +222,19 @@ func (w *responseWriter) send(answer *errorAnswer) {
 		w.inner.Write(answer.body)
 	}
 	http.NewResponseController(w.inner).Flush()
-	w.answer = h.Clone()
+	w.failure.answer = h.Clone()
 }
 
 // hasAnswered reports whether an error answer was sent, and takes out of the header what the
 // handler has put there since: it would go out as trailers on HTTP/2, and as the answer's own
 // where a writer further out waits for the handler's return.
 func (w *responseWriter) hasAnswered() bool {
-	if w.answer == nil {
+	if w.failure == nil || w.failure.answer == nil {
 		return false
 	}
 	h := w.inner.Header()
 	clear(h)
-	maps.Copy(h, w.answer)
+	maps.Copy(h, w.failure.answer)
 	return true
 }
 
