@@ -104,20 +104,21 @@ func judge(rep *report) []verdict {
 	}
 }
 
-// shortLimits are for machines that nobody knows: they hold by a factor of two and more, and so
-// say that something is broken, not that something is a little slower.
+// judgeShort is for machines that nobody knows: it takes a third of each promise, so that a number
+// that is missed says that something is broken, not that something is a little slower.
 func judgeShort(rep *report) []verdict {
+	const room = 3
 	var kept []verdict
 	for _, v := range judge(rep) {
 		if v.measured == 0 {
 			continue // it was not measured
 		}
 		if v.atLeast {
-			v.limit /= 3
-			v.want, v.kept = fmt.Sprintf("at least %gx", v.limit), v.measured >= v.limit
+			v.limit /= room
+			v.want, v.kept = fmt.Sprintf("at least %.2gx", v.limit), v.measured >= v.limit
 		} else {
-			v.limit *= 3
-			v.want, v.kept = fmt.Sprintf("at most %gx the number", 3.0), v.measured <= v.limit
+			v.limit *= room
+			v.want, v.kept = fmt.Sprintf("at most %.4g", v.limit), v.measured <= v.limit
 		}
 		kept = append(kept, v)
 	}
