@@ -529,7 +529,7 @@ func (s *panickingStore) Get(ctx context.Context, id string) ([]byte, error) {
 // Where the store stops to answer midway, an ending says so in good time.
 func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
 	cfg := driverConfig(t, "redis")
-	cfg.StoreTimeout = 50 * time.Millisecond
+	cfg.StoreTimeout = 250 * time.Millisecond
 	hanging := &hangingClient{RedisClient: session.NewTestClient(redistest.Shared(t).Port())}
 	hanging.after.Store(1 << 30)
 	cfg.Redis.Options.Client = hanging
@@ -541,7 +541,7 @@ func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
 	hanging.after.Store(20)
 	began := time.Now()
 	assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnavailable)
-	assert.Less(t, time.Since(began), time.Second)
+	assert.Less(t, time.Since(began), 5*time.Second, "one by one it would be twelve")
 	hanging.after.Store(1 << 30)
 	require.NoError(t, m.EndAll(t.Context(), "ann"))
 	assert.Empty(t, handles(t, m, "ann"))

@@ -87,11 +87,6 @@ func handles(t *testing.T, m *session.Manager, user string) []string {
 	return found
 }
 
-func sorted(handles ...string) []string {
-	slices.Sort(handles)
-	return handles
-}
-
 // R8: ASVS 7.2.4.
 func TestTokenFromBeforeTheSignInOpensNothing(t *testing.T) {
 	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {

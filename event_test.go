@@ -132,7 +132,6 @@ func TestTokensThatOpenNothingAreEvents(t *testing.T) {
 		v.stranger().visit(func(s *session.Session) { s.Get("a") }, "Cookie", old)
 		assert.Equal(t, expiry(cfg, "expired_idle"), book.kinds())
 		v.visit(func(s *session.Session) { s.Set("b", 1) })
-		old = v.cookieHeader()
 		c.advance(50 * time.Minute)
 		v.visit(func(s *session.Session) { s.Set("b", 2) })
 		old = v.cookieHeader()
