@@ -24,7 +24,7 @@ type accountIndex interface {
 	// where the user has e.most other sessions already.
 	enroll(ctx context.Context, user string, e enrollment) error
 
-	// withdraw takes an entry out, if it is there.
+	// withdraw takes an entry out, if it is there and ends when m does, or m says no end.
 	withdraw(ctx context.Context, user string, m member) error
 
 	// members returns the entries, those that end first at the front.

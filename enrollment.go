@@ -30,7 +30,7 @@ func (s *Session) save(ctx context.Context, ch *Changes) (Token, error) {
 	if s.extras != nil {
 		e.signedIn = max(signedIn, s.extras.exempted)
 	}
-	e.ends = ch.now + ch.limits.Lifetime.Milliseconds()
+	e.ends = ch.now + ch.limits.Lifetime.Milliseconds() - 1 // confirm makes it whole
 	left, leaving := s.leaving()
 	if leaving && left.user == user {
 		e.replaces = left.name()
@@ -112,6 +112,7 @@ func (s *Session) saveEnrolled(ctx context.Context, user string, e enrollment, c
 		}
 	}
 	if !s.unanswered(err) { // else it may be stored, and the entry stays
+		e.ends = 0
 		_ = s.src.index.withdraw(ctx, key, e.member) // else the next list does
 	}
 	return Token{}, err
@@ -121,6 +122,7 @@ func (s *Session) saveEnrolled(ctx context.Context, user string, e enrollment, c
 // by then, so a store that gives no answer is asked again until ctx's deadline.
 func (s *Session) confirm(ctx context.Context, user string, e enrollment) error {
 	e.stored = true
+	e.ends++ // so that who saw the entry before the session was there does not take it out
 	_, patient := ctx.Deadline()
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		err := s.enroll(ctx, user, e)

@@ -56,8 +56,10 @@ func (d *MemoryDriver) withdraw(_ context.Context, user string, m member) error 
 	x := &d.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if u := x.users[user]; u != nil && u.members[m.name()] != nil {
-		x.remove(u.members[m.name()])
+	if u := x.users[user]; u != nil {
+		if old := u.members[m.name()]; old != nil && (m.ends == 0 || old.ends == m.ends) {
+			x.remove(old)
+		}
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (d *RedisDriver) enroll(ctx context.Context, user string, e enrollment) err
 }
 
 func (d *RedisDriver) withdraw(ctx context.Context, user string, m member) error {
-	_, err := d.evalIndex(ctx, withdrawScript, user, packName(m.name()))
+	_, err := d.evalIndex(ctx, withdrawScript, user, packName(m.name()), m.ends)
 	return err
 }
 

@@ -224,11 +224,13 @@ return {'ok'}
 `,
 }
 
-// withdrawScript: ARGV the member.
+// withdrawScript: ARGV the member, its end or 0 for whichever. One with another end stays.
 var withdrawScript = RedisScript{
-	SHA: "ebf1f76ea8a2d584a694831780381b76c01af09d",
+	SHA: "3dc5a7a0dcf9652986fef2389d3e9d127ea0026d",
 	Source: `
-redis.call('ZREM', KEYS[1], ARGV[1])
+if ARGV[2] == '0' or tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) == tonumber(ARGV[2]) then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
 return {'ok'}
 `,
 }

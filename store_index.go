@@ -37,7 +37,9 @@ func (d *storeDriver) enroll(ctx context.Context, user string, e enrollment) err
 
 func (d *storeDriver) withdraw(ctx context.Context, user string, m member) error {
 	return d.updateIndex(ctx, user, time.Time{}, func(entries []indexEntry) ([]indexEntry, error) {
-		return slices.DeleteFunc(entries, func(e indexEntry) bool { return e.name == m.name() }), nil
+		return slices.DeleteFunc(entries, func(e indexEntry) bool {
+			return e.name == m.name() && (m.ends == 0 || e.ends == m.ends)
+		}), nil
 	})
 }
 
