@@ -20,6 +20,7 @@ type lap struct {
 type pace struct {
 	rounds int           // how often every contender has its turn
 	slice  time.Duration // about how long one turn takes
+	least  int           // operations in a turn, so that the first one's cold start is a small part
 	clock  func() time.Duration
 }
 
@@ -33,7 +34,7 @@ func race(p pace, laps []lap) result {
 	runtime.GC()
 	times := make([]int, len(laps))
 	for i := range laps {
-		times[i] = laps[i].calibrate(p)
+		times[i] = max(laps[i].calibrate(p), p.least)
 	}
 	res := make(result, len(laps))
 	for round := range p.rounds {
