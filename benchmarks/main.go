@@ -64,6 +64,9 @@ var usual = plan{
 	longer:   5,
 }
 
+// tries is how often a stall is looked for.
+const tries = 5
+
 // measure is the whole run.
 func measure(g *ground, s *redistest.Server) (*report, error) {
 	rep := &report{when: time.Now(), plan: usual}
@@ -80,7 +83,7 @@ func measure(g *ground, s *redistest.Server) (*report, error) {
 		rep.footprints = append(rep.footprints, ourFootprints(sessions)...)
 	}
 	rep.footprints = append(rep.footprints, footprintOf(nameSCS, startSCS, 100_000), footprintOf(nameGin, startGin, 100_000))
-	rep.stalls = []stall{leastOf(3, func() stall { return ourStall(1_000_000) }), scsStall(1_000_000)}
+	rep.stalls = []stall{leastOf(tries, func() stall { return ourStall(1_000_000) }), scsStall(1_000_000)}
 	rep.took = time.Since(rep.when)
 	return rep, nil
 }
@@ -95,7 +98,7 @@ func measurePromised(g *ground, s *redistest.Server) (*report, error) {
 	rep.traffic, err = countTraffic(g)
 	rep.templates = compareTemplates(usual.promised())
 	rep.footprints = ourFootprints(1_000_000)
-	rep.stalls = []stall{leastOf(3, func() stall { return ourStall(1_000_000) })}
+	rep.stalls = []stall{leastOf(tries, func() stall { return ourStall(1_000_000) })}
 	return rep, err
 }
 

@@ -121,7 +121,7 @@ func (rep *report) writeStored(w io.Writer) {
 	}
 	t.Flush()
 	if len(rep.stalls) > 0 {
-		fmt.Fprintln(w, "\nLongest operation while all sessions of a memory store expire, the least of three tries: what the\nmachine does meanwhile only adds to it:")
+		fmt.Fprintln(w, "\nLongest operation while all sessions of a memory store expire, the least of five tries: what the\nmachine does meanwhile only adds to it:")
 	}
 	for _, s := range rep.stalls {
 		fmt.Fprintf(t, "%s\t%d sessions\t%d operations\t%v of the processor\t%v by the clock\n",
