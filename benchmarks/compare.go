@@ -24,12 +24,6 @@ func (r *row) String() string {
 	return fmt.Sprintf("%s, %s, %s, %d clients", r.setup.driver, r.work.name, size, r.clients)
 }
 
-// ratio says how many times as long as this library the contender takes.
-func (r *row) ratio(name string) (ratio, bool) {
-	times, found := r.times[name]
-	return ratioOf(times, r.times[ours]), found
-}
-
 func newRow(w *work, s setup, clients int) *row {
 	return &row{work: w, setup: s, clients: clients, times: make(map[string][]float64), allocs: make(map[string]float64)}
 }

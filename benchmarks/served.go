@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"html/template"
 	"io"
 	"net"
@@ -104,7 +105,7 @@ func (k *keptConn) ask(request []byte) error {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return &http.ProtocolError{ErrorString: answer.Status}
+		return errors.New(answer.Status)
 	}
 	_, err = io.Copy(io.Discard, answer.Body)
 	return err
