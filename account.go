@@ -39,7 +39,7 @@ func (s *Session) Login(user string) {
 	}
 	other := s.user() != "" && s.user() != user
 	// A sign-in after an ending of all sessions, maybe in one request, is not one from before it.
-	at := max(s.q.m.clock().UnixMilli(), s.q.m.lastEnding.Load()+1)
+	at := max(s.q.now().UnixMilli(), s.q.m.lastEnding.Load()+1)
 	now := strconv.FormatInt(at, 10)
 	s.src.accounts.Store(true)
 	s.login = true
@@ -128,7 +128,7 @@ func (s *Session) FreshWithin(d time.Duration) bool {
 	if _, ok := s.User(); !ok {
 		return false
 	}
-	return s.q.m.clock().Sub(s.AuthenticatedAt()) <= d
+	return s.q.now().Sub(s.AuthenticatedAt()) <= d
 }
 
 // Describe stores what a list of sessions shows of this one, such as the name of the browser or

@@ -122,7 +122,7 @@ func (m *Manager) endAll(ctx context.Context, user string, but *Session, reason 
 	return m.eachAccount(ctx, "end", func(src *source) error {
 		kept := but.entryOn(src)
 		err := m.onIndex(ctx, src, func(ctx context.Context) error {
-			at, err := src.index.noteEnding(ctx, indexKey(src.cookie, user), kept.name(), m.clock())
+			at, err := src.index.noteEnding(ctx, indexKey(src.cookie, user), kept.name(), m.now())
 			m.noteEnding(at)
 			but.exempt(at)
 			return err
@@ -231,7 +231,7 @@ func (m *Manager) onIndex(ctx context.Context, src *source, do func(context.Cont
 
 func (m *Manager) membersOf(ctx context.Context, src *source, user string) (members []member, err error) {
 	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		members, err = src.index.members(ctx, indexKey(src.cookie, user), m.clock())
+		members, err = src.index.members(ctx, indexKey(src.cookie, user), m.now())
 		return err
 	})
 	return members, err
@@ -241,7 +241,7 @@ func (m *Manager) membersOf(ctx context.Context, src *source, user string) (memb
 // goes then, unless its session may be about to be stored. That one enrolls again.
 func (m *Manager) peek(ctx context.Context, src *source, user string, mem member) (rec *Record, err error) {
 	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		rec, err = src.index.peek(ctx, mem.id, m.clock())
+		rec, err = src.index.peek(ctx, mem.id, m.now())
 		if err == nil || !isGone(err) {
 			return err
 		}
@@ -254,7 +254,7 @@ func (m *Manager) peek(ctx context.Context, src *source, user string, mem member
 // endMember ends the session that an entry names, and reports whether it was there.
 func (m *Manager) endMember(ctx context.Context, src *source, user string, mem member, reason string) (lived bool, err error) {
 	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		now := m.clock()
+		now := m.now()
 		_, err := src.index.peek(ctx, mem.id, now)
 		if err != nil && !isGone(err) {
 			return err

@@ -237,7 +237,7 @@ func (s *Session) plan(aging bool) *Changes {
 		s.putUnderNewToken(ch)
 	}
 	s.rotate = false
-	ch.seal(s.q.m.clock())
+	ch.seal(s.q.now())
 	return ch
 }
 
@@ -291,7 +291,7 @@ func (s *Session) keepEnd(ch *Changes) {
 	if user, _ := accountOf(s.base, nil); user == "" || s.login {
 		return
 	}
-	left := s.base.head.created + s.base.head.lifetime - s.q.m.clock().UnixMilli()
+	left := s.base.head.created + s.base.head.lifetime - s.q.now().UnixMilli()
 	left = max(1, min(ch.limits.Lifetime.Milliseconds(), left))
 	ch.limits.Lifetime = time.Duration(left) * time.Millisecond
 }
@@ -302,7 +302,7 @@ func (s *Session) sinceSignIn(ch *Changes) time.Duration {
 	if user == "" {
 		return 0
 	}
-	return max(0, time.Duration(s.q.m.clock().UnixMilli()-at)*time.Millisecond)
+	return max(0, time.Duration(s.q.now().UnixMilli()-at)*time.Millisecond)
 }
 
 // refreshes reports whether a save only notes a use: that never makes an error.
@@ -343,7 +343,7 @@ func (s *Session) destroy(tok Token) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.destroys.Add(1)
-	op := operation{writing, s.q.m.clock()}
+	op := operation{writing, s.q.now()}
 	var err error
 	if d, ok := s.src.driver.(clockedDestroyer); ok {
 		err = d.destroyAt(ctx, tok, op.began)
@@ -462,7 +462,7 @@ func (s *Session) gone(err error, ch *Changes) error {
 		own.rotates = false
 		own.token = NewToken(s.src.cookie)
 		rand.Read(own.id[:]) // what tells that a cookie lives may be stored under the other
-		own.seal(s.q.m.clock())
+		own.seal(s.q.now())
 		s.dead, s.flashes = false, pending(nil, own)
 		return s.send(own)
 	}
@@ -512,7 +512,7 @@ func (s *Session) use() error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.q.m.stats.loads.Add(1)
-	op := operation{reading, s.q.m.clock()}
+	op := operation{reading, s.q.now()}
 	rec, err := s.loadRecord(ctx, *s.tok, op.began)
 	switch {
 	case err == nil:

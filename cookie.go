@@ -138,7 +138,7 @@ func (a *cookieAttributes) secureFor(r *http.Request) (secure, plainElsewhere bo
 		return false, false
 	case a.mode == SecureAlways, r.TLS != nil:
 		return true, false
-	case isLoopback(r.RemoteAddr) && isLoopback(r.Host) && !hasProxyHeader(r.Header):
+	case isLoopback(r.Host) && isLoopback(r.RemoteAddr) && !hasProxyHeader(r.Header):
 		return a.forced, false
 	}
 	return true, true

@@ -29,8 +29,9 @@ const (
 // when it is stored, or once a tenth of the idle timeout has passed: so the idle timeout may
 // end up to a tenth early, never late.
 type CookieDriver struct {
-	cfg  CookieConfig
-	keys *keyring
+	cfg     CookieConfig
+	keys    *keyring
+	scratch sync.Pool // of *scratch
 
 	remembers atomic.Bool // something stands in ended: most processes never need the lock
 
@@ -38,6 +39,10 @@ type CookieDriver struct {
 	ended [2]map[[idBytes]byte]int64 // identifier to when it ended, in two generations
 	turn  int64                      // when the older generation was dropped
 }
+
+// A scratch is room for a cookie that is opened or sealed, before what is in it is copied: to make
+// it anew each time took 5 % of a request that reads and writes.
+type scratch [maxCookie]byte
 
 var (
 	_ Driver           = (*CookieDriver)(nil)
@@ -53,7 +58,9 @@ func NewCookieDriver(cfg CookieConfig, secret string, previous ...string) (*Cook
 	if err != nil {
 		return nil, err
 	}
-	return &CookieDriver{cfg: cfg, keys: keys}, nil
+	d := &CookieDriver{cfg: cfg, keys: keys}
+	d.scratch.New = func() any { return new(scratch) }
+	return d, nil
 }
 
 // Load opens the sealed record. See Driver.
@@ -78,7 +85,9 @@ func (d *CookieDriver) Load(_ context.Context, tok Token, now time.Time) (*Recor
 // open unseals a record, which is the caller's own to change. What was made by a clock that is
 // too far ahead is refused like what was never sealed.
 func (d *CookieDriver) open(tok Token, now time.Time) (rec *Record, current bool, err error) {
-	plain, current, err := d.keys.open(tok.Scope(), tok.Value())
+	buf := d.scratch.Get().(*scratch)
+	defer d.scratch.Put(buf)
+	plain, current, err := d.keys.openIn(buf[:0], tok.Scope(), tok.Value())
 	if err != nil {
 		return nil, false, errNotOurs
 	}
@@ -107,7 +116,9 @@ func (d *CookieDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token,
 		return Token{}, err
 	}
 	name := scopeOf(rec, ch)
-	buf := ch.appendPacked(d.keys.begin(name, sizeAtMost(rec, ch)), rec)
+	room := d.scratch.Get().(*scratch)
+	defer d.scratch.Put(room)
+	buf := ch.appendPacked(d.keys.begin(room[:], name), rec)
 	if cookieSize(name, len(buf)-plainAt(name)) > maxCookie {
 		return Token{}, fits(name, ch.merge(rec, false))
 	}

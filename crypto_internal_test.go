@@ -478,7 +478,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	require.NotZero(f, seeds)
 	f.Fuzz(func(t *testing.T, value string) {
-		_, wire, ok := decodeSealed(cryptoName, value)
+		_, wire, ok := decodeSealed(nil, cryptoName, value)
 		if ok && tobase64(wire) != value {
 			t.Errorf("%q is a second spelling", value)
 		}
@@ -794,3 +794,17 @@ func unbase64(t testing.TB, s string) []byte {
 }
 
 func tobase64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// The encoder is the library's own for speed only.
+func TestAppendBase64IsTheStandardEncoding(t *testing.T) {
+	src := make([]byte, 300)
+	rand.Read(src)
+	for n := range src {
+		assert.Equal(t, "x"+base64.RawURLEncoding.EncodeToString(src[:n]), string(appendBase64([]byte("x"), src[:n])))
+	}
+	every := make([]byte, 0, 3<<12)
+	for v := range 1 << 12 {
+		every = append(every, byte(v>>4), byte(v<<4)|byte(v>>8), byte(v))
+	}
+	assert.Equal(t, base64.RawURLEncoding.EncodeToString(every), string(appendBase64(nil, every)))
+}

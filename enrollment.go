@@ -236,7 +236,7 @@ func (s *Session) makeRoom(ctx context.Context, user string, e enrollment) error
 // standsAgainst returns an error where another session, which was signed in at once, ends this
 // one: both go by the same order, so they never end each other both.
 func (s *Session) standsAgainst(ctx context.Context, e enrollment, other member, since int64) error {
-	if _, err := s.src.index.peek(ctx, e.id, s.q.m.clock()); err != nil {
+	if _, err := s.src.index.peek(ctx, e.id, s.q.now()); err != nil {
 		return err
 	}
 	if isOlder(e.signedIn, e.id, since, other.id) {

@@ -98,7 +98,7 @@ func (m *Manager) emit(e Event) {
 		return
 	}
 	if e.Time.IsZero() {
-		e.Time = m.clock()
+		e.Time = m.now()
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -67,7 +67,7 @@ func (s *Session) now() int64 {
 	if s.saved != nil {
 		return s.saved.now
 	}
-	return s.q.m.clock().UnixMilli()
+	return s.q.now().UnixMilli()
 }
 
 // mustClear reports whether a cookie that came is of no use any more: its session was

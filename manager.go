@@ -33,7 +33,7 @@ type Manager struct {
 	redis   *RedisDriver
 	stats   counters
 	log     *eventLog
-	clock   func() time.Time
+	clock   func() time.Time // for tests; nil: the system's
 	closed  atomic.Bool
 
 	lastEnding atomic.Int64 // when all sessions of some user were ended last, in milliseconds
@@ -68,13 +68,13 @@ func NewManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: &cfg, values: cfg.Codec, cookies: attributes, clock: time.Now}
+	m := &Manager{cfg: &cfg, values: cfg.Codec, cookies: attributes}
 	if m.values == nil {
 		m.values = JSONCodec{}
 	}
 	m.cfg.PreviousSecrets = slices.Clone(cfg.PreviousSecrets)
 	m.cfg.Drivers = maps.Clone(cfg.Drivers)
-	m.log = newEventLog(cfg.logger(), func() time.Time { return m.clock() })
+	m.log = newEventLog(cfg.logger(), m.now)
 	if err := m.makeSources(); err != nil {
 		return nil, err
 	}
@@ -159,6 +159,14 @@ func (m *Manager) source(name string) (*source, error) {
 }
 
 func (m *Manager) codec() Codec { return m.values }
+
+// now returns the time where there is no request to ask.
+func (m *Manager) now() time.Time {
+	if m.clock != nil {
+		return m.clock()
+	}
+	return time.Now()
+}
 
 // FromContext returns this manager's session, where several managers are nested. It panics
 // where this manager's middleware did not run.

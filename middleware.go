@@ -44,7 +44,8 @@ type request struct {
 	arrival  *arrival // that this is part of
 	outer    *request // of the manager whose middleware is wrapped around this one's
 	original *http.Request
-	entered  int64 // in milliseconds since 1970
+	entered  int64 // in nanoseconds since 1970
+	ticks    int64 // of the monotonic clock, then
 	writer   responseWriter
 
 	mu     sync.Mutex
@@ -59,6 +60,28 @@ type request struct {
 	committed bool        // the header has gone; guarded by mu, and so is closed
 	closed    bool        // the handler has returned
 	hinted    bool        // a cookie may have come that says that flash is pending
+}
+
+// enter notes when the request came.
+func (q *request) enter(now time.Time) {
+	q.entered, q.ticks = now.UnixNano(), int64(now.Sub(processStart))
+}
+
+// processStart is what the monotonic clock is read against.
+var processStart = time.Now()
+
+// now returns the time. Within a second of the request's entry it is worked out from the monotonic
+// clock alone, which takes half as long to read: 4 % of a request that reads and writes. What is
+// under way for longer asks the wall clock, which may have been set meanwhile.
+func (q *request) now() time.Time {
+	if q.m.clock != nil {
+		return q.m.clock()
+	}
+	elapsed := int64(time.Since(processStart)) - q.ticks
+	if elapsed < 0 || elapsed > int64(time.Second) {
+		return time.Now()
+	}
+	return time.Unix(0, q.entered+elapsed)
 }
 
 // Value returns the request itself under requestKey.
@@ -104,7 +127,8 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	}
 	a := new(arrival)
 	q := &a.request
-	q.Context, q.m, q.arrival, q.outer, q.original, q.entered = ctx, m, a, outer, r, m.clock().UnixMilli()
+	q.Context, q.m, q.arrival, q.outer, q.original = ctx, m, a, outer, r
+	q.enter(m.now())
 	a.passed = *r.WithContext(q) // the compiler keeps the copy in between on the stack
 	q.writer.begin(w, q)
 	q.serve(next, &a.passed)
@@ -334,7 +358,7 @@ func (s *Session) open() {
 	if !s.src.used.Load() { // all requests share it: a write takes it from the other processors
 		s.src.used.Store(true)
 	}
-	s.loaded = s.q.m.clock()
+	s.loaded = s.q.now()
 	if err := s.load(); err != nil {
 		s.note(err)
 		if s.q.allowsAnonymous(err) {
@@ -470,7 +494,7 @@ func (s *Session) missing(err error) {
 		s.q.m.log.tampered(s.src)
 		s.event(EventTampered, nil)
 	case errors.As(err, &ended):
-		s.dead = s.dead || s.q.entered < ended.At.Add(underWay).UnixMilli()
+		s.dead = s.dead || s.q.entered < ended.At.Add(underWay).UnixNano()
 	case errors.Is(err, ErrEnded):
 		s.dead = true // the driver cannot say when
 	case errors.As(err, &expired):
