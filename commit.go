@@ -438,7 +438,8 @@ func (s *Session) settled(tok Token, ch *Changes) {
 	}
 	s.saved, s.dead, s.login = ch, false, false
 	if s.tok == nil || *s.tok != tok {
-		s.tok = &Token{scope: tok.scope, value: tok.value}
+		ch.token = tok // no driver reads it any more, and it spares an allocation
+		s.tok = &ch.token
 	}
 }
 

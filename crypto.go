@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -199,7 +200,15 @@ func decodeSealed(buf []byte, name, value string) (aad, wire []byte, ok bool) {
 // decodeBase64 decodes unpadded base64url in its one spelling: what strictBase64 does, but for
 // the line breaks that it skips. Opening a cookie takes a tenth less time than with that.
 func decodeBase64(dst []byte, src string) bool {
-	for len(src) >= 4 {
+	for len(src) >= 4 && len(dst) >= 4 { // four bytes at once, of which the next round writes the last
+		v := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]] | placed[3][src[3]]
+		if v > 0xffffff {
+			return false
+		}
+		binary.BigEndian.PutUint32(dst, v<<8)
+		dst, src = dst[3:], src[4:]
+	}
+	if len(src) >= 4 {
 		v := placed[0][src[0]] | placed[1][src[1]] | placed[2][src[2]] | placed[3][src[3]]
 		if v > 0xffffff {
 			return false
@@ -223,22 +232,24 @@ func decodeBase64(dst []byte, src string) bool {
 // appendBase64 appends unpadded base64url, twelve bits at a time: the standard encoder, with six,
 // takes twice as long, which is 3 % of a request that stores a sealed session.
 func appendBase64(dst, src []byte) []byte {
-	dst = slices.Grow(dst, base64.RawURLEncoding.EncodedLen(len(src)))
-	for len(src) >= 3 {
-		v := uint(src[0])<<16 | uint(src[1])<<8 | uint(src[2])
-		high, low := &sextetPairs[v>>12], &sextetPairs[v&0xfff]
-		dst = append(dst, high[0], high[1], low[0], low[1])
-		src = src[3:]
+	whole := len(src) / 3 * 4
+	dst = slices.Grow(dst, whole+4)
+	out := dst[len(dst) : len(dst)+whole]
+	for len(src) >= 3 && len(out) >= 4 {
+		v := uint32(src[0])<<16 | uint32(src[1])<<8 | uint32(src[2])
+		pairs := uint32(sextetPairs[v>>12]) | uint32(sextetPairs[v&0xfff])<<16
+		binary.LittleEndian.PutUint32(out, pairs)
+		src, out = src[3:], out[4:]
 	}
-	return base64.RawURLEncoding.AppendEncode(dst, src)
+	return base64.RawURLEncoding.AppendEncode(dst[:len(dst)+whole], src)
 }
 
-// sextetPairs are the two characters of each twelve bits.
-var sextetPairs = func() (pairs [1 << 12][2]byte) {
+// sextetPairs are the two characters of each twelve bits, the first one in the low byte.
+var sextetPairs = func() (pairs [1 << 12]uint16) {
 	for v := range pairs {
 		var text [4]byte
 		base64.RawURLEncoding.Encode(text[:], []byte{byte(v >> 4), byte(v << 4), 0})
-		copy(pairs[v][:], text[:])
+		pairs[v] = binary.LittleEndian.Uint16(text[:])
 	}
 	return pairs
 }()

@@ -169,8 +169,18 @@ func protectFromCaches(h http.Header, lines *[2]string, byIP, cookies bool) {
 	}
 }
 
-// dropSharedCaching takes out what shared caches obey in place of Cache-Control (RFC 9213).
+// dropSharedCaching takes out what shared caches obey in place of Cache-Control (RFC 9213). Most
+// headers are known to have none of that before all of it is looked at.
 func dropSharedCaching(h http.Header) {
+	known := 0
+	for _, key := range [...]string{"Vary", "Cache-Control", "Set-Cookie", "Content-Type"} {
+		if _, ok := h[key]; ok {
+			known++
+		}
+	}
+	if known == len(h) {
+		return
+	}
 	for key := range h {
 		if key == "Surrogate-Control" || key == "Cdn-Cache-Control" || strings.HasSuffix(key, "-Cdn-Cache-Control") {
 			delete(h, key)
