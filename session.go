@@ -599,7 +599,7 @@ func (s *Session) edit() (into [2]*Changes) {
 		return into
 	}
 	if s.view == nil {
-		s.view = &Changes{flashTTL: s.src.flashTTL}
+		s.view = s.newView()
 		if s.todo == nil {
 			s.todo = s.view
 		}
@@ -621,6 +621,17 @@ func (s *Session) edit() (into [2]*Changes) {
 		into[1] = s.todo
 	}
 	return into
+}
+
+// newView returns changes without any. The first ones of the default driver's session have room
+// in the arrival.
+func (s *Session) newView() *Changes {
+	a := s.q.arrival
+	if s != &a.room || a.request.changed {
+		return &Changes{flashTTL: s.src.flashTTL}
+	}
+	a.request.changed, a.changes.flashTTL = true, s.src.flashTTL
+	return &a.changes
 }
 
 // needsCookie reports whether storing a change needs a Set-Cookie line.
