@@ -42,7 +42,7 @@ type CookieDriver struct {
 
 // A scratch is room for a cookie that is opened or sealed, before what is in it is copied: to make
 // it anew each time took 5 % of a request that reads and writes.
-type scratch [maxCookie]byte
+type scratch struct{ wire, text [maxCookie]byte }
 
 var (
 	_ Driver           = (*CookieDriver)(nil)
@@ -87,7 +87,7 @@ func (d *CookieDriver) Load(_ context.Context, tok Token, now time.Time) (*Recor
 func (d *CookieDriver) open(tok Token, now time.Time) (rec *Record, current bool, err error) {
 	buf := d.scratch.Get().(*scratch)
 	defer d.scratch.Put(buf)
-	plain, current, err := d.keys.openIn(buf[:0], tok.Scope(), tok.Value())
+	plain, current, err := d.keys.openIn(buf.wire[:0], tok.Scope(), tok.Value())
 	if err != nil {
 		return nil, false, errNotOurs
 	}
@@ -118,14 +118,14 @@ func (d *CookieDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token,
 	name := scopeOf(rec, ch)
 	room := d.scratch.Get().(*scratch)
 	defer d.scratch.Put(room)
-	buf := ch.appendPacked(d.keys.begin(room[:], name), rec)
+	buf := ch.appendPacked(d.keys.begin(room.wire[:], name), rec)
 	if cookieSize(name, len(buf)-plainAt(name)) > maxCookie {
 		return Token{}, fits(name, ch.merge(rec, false))
 	}
 	if rec != nil && ch.Rotates() {
 		d.remember(rec.head.id, ch.Now())
 	}
-	return Token{scope: name, value: d.keys.finish(name, buf)}, nil
+	return Token{scope: name, value: d.keys.finish(name, buf, room.text[:0])}, nil
 }
 
 // Destroy ends a session within this process. See Driver and CookieDriver for what that means.

@@ -106,7 +106,7 @@ func (k *keyring) add(fields map[[sealedHeader]byte]string, field, secret string
 // seal returns the value of the named cookie that holds plaintext.
 func (k *keyring) seal(name string, plaintext []byte) string {
 	buf := make([]byte, 0, sealedHeader+len(name)+sealedOverhead+len(plaintext))
-	return k.finish(name, append(k.begin(buf, name), plaintext...))
+	return k.finish(name, append(k.begin(buf, name), plaintext...), nil)
 }
 
 // begin returns buf, emptied, for plaintext to be appended to it, and for finish to seal it where
@@ -121,12 +121,12 @@ func (k *keyring) begin(buf []byte, name string) []byte {
 // value's own header, and the part of the nonce that stands before GCM's output.
 func plainAt(name string) int { return sealedHeader + len(name) + sealedHeader + xaesSalt }
 
-// finish returns the value of the named cookie that holds what was appended to buf.
-func (k *keyring) finish(name string, buf []byte) string {
+// finish returns the value of the named cookie that holds what was appended to buf. It is written
+// into text first, where that is large enough.
+func (k *keyring) finish(name string, buf, text []byte) string {
 	at := plainAt(name)
 	aad := buf[:sealedHeader+len(name)]
 	wire := k.keys[0].cipher.seal(buf[:at-xaesSalt], buf[at:], aad)[len(aad):]
-	var text [1024]byte // spares most sessions an allocation; longer ones move to the heap
 	return string(appendBase64(text[:0], wire))
 }
 
