@@ -31,7 +31,7 @@ type arrival struct {
 	request request
 	passed  http.Request // what the handler gets
 	room    Session
-	changes Changes // the room's, once: see newView
+	changes Changes   // the room's, once: see newView
 	fields  [2]string // values of the response's Vary and Cache-Control
 }
 
