@@ -123,6 +123,10 @@ func (s *Session) secure() bool {
 // setCookie adds a Set-Cookie line in place of others of its name: a response has one at the
 // most (RFC 6265bis, section 4.1.1).
 func (s *Session) setCookie(h http.Header, name, line string) {
+	if lines := h["Set-Cookie"]; len(lines) == 0 {
+		h["Set-Cookie"] = []string{line}
+		return
+	}
 	dropCookie(h, name)
 	h["Set-Cookie"] = append(h["Set-Cookie"], line)
 }
@@ -172,13 +176,16 @@ func protectFromCaches(h http.Header, lines *[2]string, byIP, cookies bool) {
 // dropSharedCaching takes out what shared caches obey in place of Cache-Control (RFC 9213). Most
 // headers are known to have none of that before all of it is looked at.
 func dropSharedCaching(h http.Header) {
-	known := 0
-	for _, key := range [...]string{"Vary", "Cache-Control", "Set-Cookie", "Content-Type"} {
+	known := 2 // Vary and Cache-Control are there by now
+	for _, key := range [...]string{"Set-Cookie", "Content-Type"} {
+		if len(h) == known {
+			return
+		}
 		if _, ok := h[key]; ok {
 			known++
 		}
 	}
-	if known == len(h) {
+	if len(h) == known {
 		return
 	}
 	for key := range h {
