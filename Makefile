@@ -1,4 +1,4 @@
-# What one does with this project. `make help` lists it; .ci/run runs check and test.
+# The tasks of this project. `make help` lists them; .ci/run runs check and test.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,11 +8,11 @@ SHELL := bash
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# Each directory with a go.mod is a module: the library, and beside it whatever needs more packages.
+# Each directory with a go.mod is a module: the library, and what needs packages that it must not need.
 MODULES := $(patsubst %/go.mod,%,$(sort $(shell find . -name go.mod \
 	-not -path '*/.*' -not -path '*/testdata/*' -not -path '*/node_modules/*')))
 
-# Modules are taken as their go.mod has them, and built the same where git distrusts the checkout.
+# The go.mod alone decides what is built, and who owns the checkout does not matter.
 export GOWORK := off
 export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -buildvcs=false)
 
@@ -28,11 +28,15 @@ deps: ## install what the tests need and the machine lacks
 	@internal/ci/deps.sh
 
 .PHONY: test
-test: deps fuzz-short unit bench-short ## everything: each fuzz target for FUZZTIME (10s), then unit and bench-short
+test: deps bench-short fuzz-short unit ## everything: bench-short, fuzz-short, then unit
 
 .PHONY: unit
 unit: ## every test of every module, with the race detector
-	@export CGO_ENABLED=1; $(call each,$(GO) test -race -count=1 -timeout 20m ./...)
+	@CGO_ENABLED=1 $(GO) run ./internal/ci/test -race $(MODULES)
+
+.PHONY: test-quick
+test-quick: ## the tests of the library, without the race detector and the other modules
+	@$(GO) run ./internal/ci/test -omit '/internal/(ci|redistest|suites/races)|/examples' .
 
 .PHONY: soak
 soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a table
@@ -42,20 +46,21 @@ soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a tab
 		grep --line-buffered -oE '\| .* \|$$|.*(FAIL|panic:|Error:|Messages:).*|^ok.*'
 
 .PHONY: fuzz-short
-fuzz-short: ## each fuzz target for FUZZTIME (10s); one without seeds fails
-	@$(GO) run ./internal/ci/fuzz -fuzztime $(or $(FUZZTIME),10s) $(MODULES)
+fuzz-short: ## each fuzz target for FUZZTIME, or all together for 80s; one without seeds fails
+	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 80s) $(MODULES)
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (an hour, shared by all)
+fuzz: ## each fuzz target for FUZZTIME, or all together for an hour
 	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 1h) $(MODULES)
 
 .PHONY: cover
-cover: deps ## how much of the library its tests reach, in coverage.out
-	@$(GO) test -count=1 -coverpkg=. -coverprofile=coverage.out ./...
+cover: deps ## the coverage of the library by its tests, in coverage.out
+	@library=$$($(GO) list -deps -f '{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}' . | paste -sd,); \
+	$(GO) test -count=1 -coverpkg="$$library" -coverprofile=coverage.out ./...
 	@$(GO) tool cover -func=coverage.out | tail -n 1
 
 .PHONY: check
-check: gofmt vet tidy staticcheck guard vuln ## what can be told without running the library
+check: gofmt vet tidy staticcheck guard vuln ## what can be checked without running the library
 
 .PHONY: gofmt
 gofmt: ## every Go file is formatted
@@ -75,24 +80,21 @@ staticcheck: ## staticcheck in every module
 	@$(call each,$(GO) run $(STATICCHECK) ./...)
 
 .PHONY: guard
-guard: ## README, CONTRIBUTING and go.mod keep their word
-	@$(GO) test -count=1 ./internal/ci
+guard: ## imports go one way; documents and files keep the rules (unit renames the module, too)
+	@$(GO) test -count=1 -skip '^TestRenamingTheModuleWorks$$' ./internal/ci
 
 .PHONY: vuln
-vuln: ## known vulnerabilities that are called, where the database can be reached
+vuln: ## known vulnerabilities in code that is called, if the database can be reached
 	@internal/ci/vuln.sh $(MODULES)
 
 .PHONY: bench
 bench: ## compare with other libraries
-	@test -d benchmarks || { echo "there is no benchmarks/ here" >&2; exit 1; }
 	@$(MAKE) -C benchmarks bench
 
 .PHONY: bench-short
-bench-short: ## a few seconds of it, and fail where a number is missed by far
-	@test -d benchmarks || { echo "there is no benchmarks/ here" >&2; exit 1; }
+bench-short: ## a few seconds of it; fails if a number is missed by far
 	@$(MAKE) -C benchmarks bench-short
 
 .PHONY: bench-check
-bench-check: ## a minute for what is promised, and fail where a number is missed
-	@test -d benchmarks || { echo "there is no benchmarks/ here" >&2; exit 1; }
+bench-check: ## a minute for what is promised; fails if a number is missed
 	@$(MAKE) -C benchmarks bench-check

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"example.com/session/driver"
 )
 
-// The keys of the account part of a record.
+// The keys of the account part of a record, beside driver.UserKey.
 const (
 	accountSignedIn = "authenticated" // when, in milliseconds since 1970
 	accountHints    = "hints"         // what Describe was given, as JSON
-	accountSeen     = "seen"          // when the user was last active, where Config.LockAfter asks for it
-	accountUser     = "user"
+	accountSeen     = "seen"          // when the user was last active, for Config.LockAfter
 )
 
 const (
@@ -21,44 +22,35 @@ const (
 	maxHints = 1024 // bytes of JSON
 )
 
-// Login binds the session to a user: the session gets a new token, so that one which somebody
-// planted or saw before opens nothing (ASVS 7.2.4), both limits start anew, and the time of
-// the sign-in is noted. Call it once the user has proven who it is, also when it is the same
-// user again. user is what names the account for good, such as its primary key: 1 to 255 bytes.
+// Login binds the session to a user. The session gets a new token, so a token that somebody saw or
+// planted before opens nothing (ASVS 7.2.4). Both limits begin anew, and the time of the sign-in is
+// noted. Call Login once the user has proven who it is, also if it is the same user again. user is
+// a permanent name of the account, such as its primary key: 1 to 255 bytes.
 //
-// What a visitor's session holds stays; what another user's session holds is cleared. Like every
-// change it is stored when the request is committed. Where Config.MaxPerUser then refuses the
-// session, the request fails with ErrTooManySessions: call Save after Login to find out in the
-// handler. A session that is told apart by client address is not one to sign in with: that fails
-// the request.
+// A visitor's session keeps its data. If another user was signed in, a new session begins with this
+// request's changes only, and the other one ends. Like every change, Login takes effect when the
+// request is committed. If Config.MaxPerUser then refuses it, the request fails with
+// ErrTooManySessions: call Save after Login to find out in the handler. If the user's sessions were
+// all ended while this request was under way, the sign-in is dropped, and Err is ErrEnded. Under
+// ByClientIP Login fails the request.
 func (s *Session) Login(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.mayLogin(user) || !s.regenerate() {
+	if !s.mayLogin(user) || !s.replaceToken("login") {
 		return
 	}
-	other := s.user() != "" && s.user() != user
-	// A sign-in after an ending of all sessions, maybe in one request, is not one from before it.
-	at := max(s.q.now().UnixMilli(), s.q.m.lastEnding.Load()+1)
-	now := strconv.FormatInt(at, 10)
-	s.src.accounts.Store(true)
-	s.login = true
-	for _, ch := range s.edit() {
-		if ch == nil {
-			continue
-		}
-		if other {
-			ch.clearData()
-			ch.clearFlashes()
-			if !s.described {
-				ch.setAccount(accountHints, "")
-			}
-		}
-		ch.setAccount(accountUser, user)
-		ch.setAccount(accountSignedIn, now)
-		if s.q.m.cfg.LockAfter > 0 {
-			ch.setAccount(accountSeen, now)
-		}
+	if before := s.user(); before != "" && before != user {
+		s.beginAnew()
+	}
+	s.identity.login = user
+	now := strconv.FormatInt(s.now().UnixMilli(), 10)
+	s.pending.set(driver.Account, driver.UserKey, user)
+	s.pending.set(driver.Account, accountSignedIn, now)
+	if s.request.manager.cfg.LockAfter > 0 {
+		s.pending.set(driver.Account, accountSeen, now)
+	}
+	if !s.source.hasUsers.Load() {
+		s.source.hasUsers.Store(true)
 	}
 }
 
@@ -66,24 +58,38 @@ func (s *Session) mayLogin(user string) bool {
 	s.open()
 	switch {
 	case user == "" || len(user) > maxUser:
-		s.reject(fmt.Errorf("session: sign in: a user is named by 1 to %d bytes, this one has %d", maxUser, len(user)))
+		s.rejectRequest(fmt.Errorf("session: sign in: a user's name has 1 to %d bytes, this one has %d", maxUser, len(user)))
 		return false
-	case s.anonymous != nil: // nobody is signed in by a session that is never saved
-		s.reject(s.anonymous)
+	case s.loaded.status == anonymous: // it is never stored
+		s.rejectRequest(s.loaded.err)
 		return false
-	case s.src.byIP:
-		s.reject(&configError{errors.New("sign in with by_client_ip: everybody behind one address would be " +
-			"signed in: use a driver that sets a cookie")})
+	case s.source.byIP:
+		s.rejectRequest(errors.New("session: sign in with by_client_ip: everybody behind one address would be " +
+			"signed in: use a driver that sets a cookie"))
 		return false
 	}
 	return true
 }
 
-// Logout ends the session as Destroy does: it is the one to call where a user signs out. On the
-// cookie driver a copy of the cookie opens until its limits, unless CookieConfig.Revocation is set.
-func (s *Session) Logout() { s.end(EndedByLogout) }
+// beginAnew leaves another user's session behind: it is ended once the new one is stored.
+func (s *Session) beginAnew() {
+	if s.token != nil {
+		s.endings.after = append(s.endings.after, s.endable(s.token, s.stored))
+	}
+	described := s.account(accountHints)
+	s.stored, s.token, s.inFlight = nil, nil, nil
+	s.pending.dropAccount()
+	if s.identity.described { // this request says it of the new user
+		s.pending.set(driver.Account, accountHints, described)
+	}
+	s.flash.read = nil
+}
 
-// User returns the user that Login bound the session to. ok is false for a visitor, and where
+// Logout ends the session as Destroy does. Call it when a user signs out. On the cookie driver a
+// copy of the cookie stays valid until it expires, unless CookieConfig.Revocation is set.
+func (s *Session) Logout() { s.endSession(reasonLogout) }
+
+// User returns the user that Login bound the session to. ok is false for a visitor, and if
 // Config.LockAfter has locked the session.
 func (s *Session) User() (user string, ok bool) {
 	s.mu.Lock()
@@ -96,8 +102,8 @@ func (s *Session) User() (user string, ok bool) {
 	return user, true
 }
 
-// Locked returns the user of a session that Config.LockAfter has locked: ask it to prove again
-// who it is, then call Login. What the session holds is still there.
+// Locked returns the user of a session that Config.LockAfter has locked: ask the user to prove
+// again who it is, then call Login. What the session holds is still there.
 func (s *Session) Locked() (user string, locked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,96 +114,93 @@ func (s *Session) Locked() (user string, locked bool) {
 	return user, true
 }
 
-// AuthenticatedAt returns when the user signed in, zero for a visitor. Regenerate leaves it as
-// it is, only Login sets it.
+// AuthenticatedAt returns when the user signed in, zero for a visitor. Only Login sets it.
 func (s *Session) AuthenticatedAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open()
-	return s.authenticatedAt()
-}
-
-func (s *Session) authenticatedAt() time.Time {
-	at, _ := s.view.accountValue(s.rec, accountSignedIn)
-	return parseAccountTime(at)
+	return parseAccountTime(s.account(accountSignedIn))
 }
 
 // FreshWithin reports whether the user signed in within the last d: for pages that want a recent
-// sign-in, such as a change of password (ASVS 7.5.1, 7.5.3). False for a visitor and a locked session.
+// sign-in, such as a change of password (ASVS 7.5.1, 7.5.3). It is false for a visitor and for a
+// locked session.
 func (s *Session) FreshWithin(d time.Duration) bool {
 	if _, ok := s.User(); !ok {
 		return false
 	}
-	return s.q.now().Sub(s.AuthenticatedAt()) <= d
+	return s.now().Sub(s.AuthenticatedAt()) <= d
 }
 
-// Describe stores what a list of sessions shows of this one, such as the name of the browser or
-// the place it was used from, in place of what was given before. It begins no session. JSON of it
-// may have 1024 bytes; more fails the request when it is committed. Store as little as the user
-// needs to know its own devices: it is personal data.
+// Describe stores labels for this session, such as the name of the browser, which Sessions returns
+// as Info.Hints; they replace earlier ones. It begins no session. Their JSON takes at most 1024
+// bytes: longer texts are shortened, so that a sign-in never fails because of a label. Store no
+// more than users need to recognize their devices: it is personal data.
 func (s *Session) Describe(hints map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open()
-	encoded, err := json.Marshal(hints)
-	if err == nil && len(encoded) > maxHints {
-		err = fmt.Errorf("they take %d bytes, at most %d fit: shorten them", len(encoded), maxHints)
+	encoded := encodeHints(hints)
+	s.identity.described = true
+	if s.account(accountHints) != encoded && s.mayChange("describe") {
+		s.pending.set(driver.Account, accountHints, encoded)
 	}
-	if err != nil {
-		s.reject(fmt.Errorf("session: describe: %w", err))
-		return
+}
+
+// encodeHints returns JSON of at most maxHints bytes: it halves the longest text until all fit.
+func encodeHints(hints map[string]string) string {
+	kept := make(map[string]string, len(hints))
+	for key, text := range hints {
+		kept[key] = text
 	}
-	s.described = true
-	if now, _ := s.view.accountValue(s.rec, accountHints); now == string(encoded) {
-		return
-	}
-	for _, ch := range s.edit() {
-		if ch != nil {
-			ch.setAccount(accountHints, string(encoded))
+	for {
+		encoded, err := json.Marshal(kept)
+		if err == nil && len(encoded) <= maxHints {
+			return string(encoded)
 		}
+		longest, most := "", -1
+		for key, text := range kept {
+			if len(text) > most || len(text) == most && key < longest {
+				longest, most = key, len(text)
+			}
+		}
+		if most <= 0 {
+			delete(kept, longest) // keys alone are too long
+			continue
+		}
+		kept[longest] = firstRunes(kept[longest], most/2)
 	}
+}
+
+// firstRunes returns the first n bytes of a text, without cutting a character.
+func firstRunes(text string, n int) string {
+	for n > 0 && n < len(text) && text[n]&0xC0 == 0x80 {
+		n--
+	}
+	return text[:n]
 }
 
 // user returns the user as this request sees it, locked or not.
-func (s *Session) user() string {
-	user, _ := s.view.accountValue(s.rec, accountUser)
-	return user
-}
+func (s *Session) user() string { return s.account(driver.UserKey) }
 
-// locked reports whether the user was away for Config.LockAfter (NIST SP 800-63B-4, section
-// 2.2.3). The time of the last activity is not moved on while it is, so it stays so.
+// locked reports whether the user was inactive for Config.LockAfter (NIST SP 800-63B-4, section
+// 2.2.3).
 func (s *Session) locked() bool {
-	after := s.q.m.cfg.LockAfter
-	if after <= 0 {
-		return false
-	}
-	seen, ok := s.view.accountValue(s.rec, accountSeen)
-	if !ok { // from before LockAfter was set
-		seen, _ = s.view.accountValue(s.rec, accountSignedIn)
-	}
-	return s.loaded.Sub(parseAccountTime(seen)) >= after
+	after := s.request.manager.cfg.LockAfter
+	return after > 0 && s.loaded.at.Sub(s.lastActivity()) >= after
 }
 
-// noteSeen notes that the user is active, once a part of LockAfter has passed.
-func (s *Session) noteSeen() {
-	s.noted = s.opened
-	after := s.q.m.cfg.LockAfter
-	if after <= 0 || s.rec == nil || s.quiet || s.dead || s.user() == "" || s.locked() {
-		return
+// lastActivity returns when the user was last active. Without a stored activity, from before
+// LockAfter was set, the last use counts.
+func (s *Session) lastActivity() time.Time {
+	if seen := s.account(accountSeen); seen != "" {
+		return parseAccountTime(seen)
 	}
-	seen, _ := s.view.accountValue(s.rec, accountSeen)
-	if s.loaded.Sub(parseAccountTime(seen)) < after/noteSeenEvery {
-		return
+	if s.stored != nil {
+		return s.stored.UsedAt()
 	}
-	if s.todo == nil {
-		s.todo = &Changes{flashTTL: s.src.flashTTL}
-	}
-	s.todo.setAccount(accountSeen, strconv.FormatInt(s.loaded.UnixMilli(), 10))
+	return s.loaded.at
 }
-
-// noteSeenEvery says which part of LockAfter passes before an activity is stored again. So a
-// session may be locked a twentieth early, never late.
-const noteSeenEvery = 20
 
 func parseAccountTime(text string) time.Time {
 	ms, err := strconv.ParseInt(text, 10, 64)
@@ -205,22 +208,4 @@ func parseAccountTime(text string) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms)
-}
-
-// accountOf returns the user and the time of the sign-in that a record has after changes.
-func accountOf(rec *Record, ch *Changes) (user string, signedIn int64) {
-	user, _ = ch.accountValue(rec, accountUser)
-	at, _ := ch.accountValue(rec, accountSignedIn)
-	signedIn, _ = strconv.ParseInt(at, 10, 64)
-	return user, signedIn
-}
-
-func hintsOf(rec *Record) map[string]string {
-	var ch *Changes
-	encoded, _ := ch.accountValue(rec, accountHints)
-	var hints map[string]string
-	if encoded == "" || json.Unmarshal([]byte(encoded), &hints) != nil {
-		return nil
-	}
-	return hints
 }

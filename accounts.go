@@ -2,36 +2,46 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/session/driver"
 )
 
-// Info is what a list of a user's sessions shows of one.
+// An Info describes one session of a user, as Manager.Sessions lists it.
 type Info struct {
-	Handle          string // as Session.Handle returns it: it names the session to End, and opens nothing
+	Handle          string // as Session.Handle returns it: it names the session for End, and opens nothing
 	Driver          string
-	CreatedAt       time.Time // when it was created or got its last token
+	CreatedAt       time.Time // when its lifetime began
 	AuthenticatedAt time.Time
-	UsedAt          time.Time         // on the cookie driver up to RevocationWindow ago
-	ExpiresAt       time.Time         // on the cookie driver a tenth of the idle timeout late, and so long listed
+	UsedAt          time.Time // noted from time to time only
+	ExpiresAt       time.Time
 	Hints           map[string]string // as Session.Describe was given; nil for none
 }
 
-// Sessions returns the live sessions that a user is signed in with, the last used first: those
-// of the default driver, and of each other driver that this process has met a signed-in session
-// of. It counts as no use of them, and costs one look-up and one more for each session.
+// Sessions returns the live sessions that a user is signed in with, most recently used first. It
+// does not count as use. It costs one look-up for the list and one for each session.
 //
-// It returns ErrUnsupported where the driver keeps no index of users: the cookie driver without
-// CookieConfig.Revocation, and a Driver that is not made by StoreDriver.
+// Sessions, End, EndOthers and EndAll ask every driver that is configured: the default driver, that
+// of CookieConfig.Revocation, those of Config.Drivers and of each section of Config that is not
+// empty, and each driver that this process has used. Their errors name each driver that could not
+// be asked. A driver that keeps no list is an ErrUnsupported: the cookie driver without
+// CookieConfig.Revocation, if it is the default or users signed in with it, and a Driver that is no
+// driver.Index.
 func (m *Manager) Sessions(ctx context.Context, user string) ([]Info, error) {
 	infos := []Info{}
-	err := m.eachAccount(ctx, "list", func(src *source) error {
-		found, err := m.sessionsOf(ctx, src, user)
-		infos = append(infos, found...)
+	err := m.forEachIndex(ctx, "list", func(ctx context.Context, src *source) error {
+		listed, err := m.listed(ctx, src, user)
+		for _, l := range listed {
+			if l.record != nil {
+				infos = append(infos, src.info(l.record))
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -41,53 +51,38 @@ func (m *Manager) Sessions(ctx context.Context, user string) ([]Info, error) {
 	return infos, nil
 }
 
-func (m *Manager) sessionsOf(ctx context.Context, src *source, user string) ([]Info, error) {
-	members, err := m.membersOf(ctx, src, user)
-	if err != nil {
-		return nil, err
+func (src *source) info(rec *driver.Record) Info {
+	info := Info{
+		Handle: rec.ID().String(), Driver: src.name, CreatedAt: rec.CreatedAt(),
+		AuthenticatedAt: parseAccountTime(accountOf(rec, accountSignedIn)),
+		UsedAt:          rec.UsedAt(), ExpiresAt: src.expiresAt(rec),
 	}
-	var mu sync.Mutex
-	var infos []Info
-	err = m.eachMember(src, members, func(mem member) error {
-		rec, err := m.peek(ctx, src, user, mem)
-		if rec == nil || err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		infos = append(infos, src.info(rec))
-		return nil
-	})
-	return infos, err
+	if hints := accountOf(rec, accountHints); hints != "" {
+		_ = json.Unmarshal([]byte(hints), &info.Hints) // unreadable hints are none
+	}
+	return info
 }
 
-func (src *source) info(rec *Record) Info {
-	_, signedIn := accountOf(rec, nil)
-	return Info{
-		Handle: handleOf(rec.head.id), Driver: src.name,
-		CreatedAt: rec.CreatedAt(), AuthenticatedAt: time.UnixMilli(signedIn),
-		UsedAt: rec.UsedAt(), ExpiresAt: rec.ExpiresAt(), Hints: hintsOf(rec),
-	}
-}
-
-// End ends one of a user's sessions by its handle. A handle that is not of a session of this
-// user is ErrNoSession, so that nobody ends what is not theirs (CVE-2017-18878). On the cookie
-// driver other processes notice within RevocationWindow. A ctx that is cancelled does not stop it.
+// End ends one of a user's sessions by its handle. If the handle is not one of this user's
+// sessions, End returns ErrNoSession, so that nobody ends another user's session (CVE-2017-18878).
+// On the cookie driver other processes notice within RevocationWindow. A cancelled ctx does not
+// stop it. To end the session of the running request, call Session.Logout.
 func (m *Manager) End(ctx context.Context, user, handle string) error {
-	ctx = context.WithoutCancel(ctx)
+	id, ok := driver.ParseID(handle)
+	if !ok {
+		return ErrNoSession
+	}
 	ended := false
-	err := m.eachAccount(ctx, "end", func(src *source) error {
-		members, err := m.membersOf(ctx, src, user)
+	err := m.forEachIndex(context.WithoutCancel(ctx), "end", func(ctx context.Context, src *source) error {
+		listed, err := m.listed(ctx, src, user)
 		if err != nil {
 			return err
 		}
-		for _, mem := range members {
-			if mem.handle != handle {
-				continue
+		for _, l := range listed {
+			if l.entry.ID == id && l.record != nil {
+				ended = true
+				return m.endListed(ctx, src, user, l, reasonList)
 			}
-			lived, err := m.endMember(ctx, src, user, mem, EndedByList)
-			ended = ended || lived
-			return err
 		}
 		return nil
 	})
@@ -97,208 +92,221 @@ func (m *Manager) End(ctx context.Context, user, handle string) error {
 	return err
 }
 
-// EndOthers ends all sessions of the user that s is signed in with, but for s itself: call it
-// after a change of password (ASVS 7.4.3). Sign-ins that are under way meanwhile fail. A
-// visitor's session is ErrNoSession. A ctx that is cancelled does not stop it.
+// EndOthers ends all sessions of the user that s is signed in with, except s: call it after a
+// change of password (ASVS 7.4.3). Sign-ins of other requests that are under way fail. If nobody is
+// signed in, or the session is locked, it returns ErrNoSession. A cancelled ctx does not stop it.
 func (m *Manager) EndOthers(ctx context.Context, s *Session) error {
-	user, err := s.signedIn()
+	user, id, err := s.signedIn()
 	if err != nil {
 		return err
 	}
-	return m.endAll(ctx, user, s, EndedByOthers)
+	return m.endAll(ctx, user, s, id, reasonOthers)
 }
 
 // EndAll ends all sessions of a user (ASVS 7.4.2, 7.4.5): for an account that is closed, or that
-// somebody else has got into. Sign-ins that are under way meanwhile fail; one that begins
-// afterwards, also in the same request, is not affected. A ctx that is cancelled does not stop it.
+// somebody else has got into. Sign-ins of requests that began before EndAll fail. Later requests,
+// and a later Login of the calling one, do not. A cancelled ctx does not stop it.
 func (m *Manager) EndAll(ctx context.Context, user string) error {
-	return m.endAll(ctx, user, nil, EndedByAll)
+	return m.endAll(ctx, user, nil, driver.ID{}, reasonAll)
 }
 
-// endAll first makes sign-ins fail that are under way: each enrolls once more after it has
-// stored its session, so that either it is seen here or it is refused.
-func (m *Manager) endAll(ctx context.Context, user string, but *Session, reason string) error {
-	ctx = context.WithoutCancel(ctx)
-	return m.eachAccount(ctx, "end", func(src *source) error {
-		kept := but.entryOn(src)
-		err := m.onIndex(ctx, src, func(ctx context.Context) error {
-			at, err := src.index.noteEnding(ctx, indexKey(src.cookie, user), kept.name(), m.now())
-			m.noteEnding(at)
-			but.exempt(at)
+// endAll first makes the sign-ins fail that are under way, then ends what is listed.
+func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID driver.ID, reason string) error {
+	caller := stateIn(ctx).of(m)
+	err := m.forEachIndex(context.WithoutCancel(ctx), "end", func(ctx context.Context, src *source) error {
+		if err := src.index.EndBefore(ctx, userKey(src.cookie, user), src.time(m.now())); err != nil {
 			return err
-		})
+		}
+		listed, err := m.listed(ctx, src, user)
 		if err != nil {
 			return err
 		}
-		members, err := m.membersOf(ctx, src, user)
-		if err != nil {
-			return err
-		}
-		return m.eachMember(src, members, func(mem member) error {
-			if mem.name() == kept.name() {
+		return forEach(src.workers(), listed, func(l listedSession) error {
+			if keep != nil && keep.source == src && l.entry.ID == keepID {
 				return nil
 			}
-			_, err := m.endMember(ctx, src, user, mem, reason)
-			return err
+			return m.endListed(ctx, src, user, l, reason)
 		})
 	})
+	for _, s := range caller.allSessions(keep) {
+		s.afterEndAll(user, s == keep)
+	}
+	return err
 }
 
-// noteEnding keeps the latest time at which all sessions of a user were ended.
-func (m *Manager) noteEnding(at int64) {
-	for {
-		last := m.lastEnding.Load()
-		if last >= at || m.lastEnding.CompareAndSwap(last, at) {
-			return
-		}
+// allSessions returns the sessions of a request and one more, each once. r and more may be nil.
+func (r *requestState) allSessions(more *Session) []*Session {
+	var all []*Session
+	if r != nil {
+		all = r.sessions(nil)
+	}
+	if more != nil && !slices.Contains(all, more) {
+		all = append(all, more)
+	}
+	return all
+}
+
+// afterEndAll follows the ending of a user's sessions by this request: a sign-in of the request
+// counts as one that begins now, and its own session has ended unless it was kept.
+func (s *Session) afterEndAll(user string, kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.identity.countsFrom = s.now()
+	if !kept && s.stored != nil && s.stored.User() == user {
+		s.stored, s.token, s.inFlight, s.loaded.status = nil, nil, nil, ended
 	}
 }
 
-// signedIn returns who is signed in, for what only they may ask.
-func (s *Session) signedIn() (user string, err error) {
+// signedIn returns who is signed in, for what only they may do.
+func (s *Session) signedIn() (user string, id driver.ID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open()
-	if s.failed != nil {
-		return "", s.failed
+	if s.loaded.err != nil {
+		return "", id, s.loaded.err
 	}
 	if user = s.user(); user == "" || s.locked() {
-		return "", fmt.Errorf("%w: nobody is signed in", ErrNoSession)
+		return "", id, fmt.Errorf("%w: nobody is signed in", ErrNoSession)
 	}
-	return user, nil
+	if s.stored != nil {
+		id = s.stored.ID()
+	}
+	return user, id, nil
 }
 
-// entryOn returns the entry of the session as it is stored, the zero one where it has none or
-// is of another driver.
-func (s *Session) entryOn(src *source) member {
-	if s == nil || s.src != src {
-		return member{}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
-	left, _ := s.leaving()
-	return left.member
-}
-
-// exempt keeps what the session has still to store from being taken for a sign-in from before
-// all others were ended.
-func (s *Session) exempt(at int64) {
-	if s == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	x := s.extra()
-	x.exempted = max(x.exempted, at+1)
-}
-
-// eachAccount calls do for each driver whose sessions of a user are meant.
-func (m *Manager) eachAccount(ctx context.Context, op string, do func(*source) error) error {
+// forEachIndex calls do for each source whose sessions of a user are meant.
+func (m *Manager) forEachIndex(ctx context.Context, op string, do func(context.Context, *source) error) error {
 	if m.closed.Load() {
 		return unavailable(op, ErrClosed)
 	}
 	var faults []error
-	for _, name := range m.cfg.driverNames() {
-		src := m.sources[name]
+	for _, src := range m.ordered {
 		switch {
-		case src != m.main && !src.accounts.Load():
+		case !m.mayHaveUsers(src):
 		case src.index == nil:
 			faults = append(faults, fmt.Errorf("%w: %s a user's sessions: driver %s keeps no list of them%s",
-				ErrUnsupported, op, name, src.remedy()))
+				ErrUnsupported, op, src.name, src.remedy()))
 		default:
-			if err := do(src); err != nil {
-				faults = append(faults, sortError(op+" a user's sessions with driver "+name, err))
+			if err := do(ctx, src); err != nil {
+				faults = append(faults, fmt.Errorf("session: %s a user's sessions with driver %s: %w", op, src.name,
+					classify(op+" with driver "+src.name, err)))
 			}
 		}
 	}
 	return errors.Join(faults...)
 }
 
+// mayHaveUsers reports whether users may be signed in with the sessions of a source.
+func (m *Manager) mayHaveUsers(src *source) bool {
+	switch {
+	case src.err != nil || src.byIP:
+		return false
+	case src == m.main, src.hasUsers.Load():
+		return true
+	case src.cookies != nil && src.index == nil:
+		return false
+	}
+	return src.configured || src.used.Load()
+}
+
 func (src *source) remedy() string {
-	if src.sealed {
+	if src.cookies != nil {
 		return ": set CookieConfig.Revocation"
 	}
 	return ""
 }
 
-// onIndex bounds one operation on an index.
-func (m *Manager) onIndex(ctx context.Context, src *source, do func(context.Context) error) error {
+// bounded gives one operation on an index StoreTimeout.
+func (m *Manager) bounded(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.storeTimeout())
 	defer cancel()
 	return do(ctx)
 }
 
-func (m *Manager) membersOf(ctx context.Context, src *source, user string) (members []member, err error) {
-	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		members, err = src.index.members(ctx, indexKey(src.cookie, user), m.now())
+// listed returns the entries of a user's index with the sessions that they name.
+func (m *Manager) listed(ctx context.Context, src *source, user string) ([]listedSession, error) {
+	var entries []driver.IndexEntry
+	now := src.time(m.now())
+	err := m.bounded(ctx, func(ctx context.Context) (err error) {
+		entries, err = src.index.List(ctx, userKey(src.cookie, user), now)
 		return err
 	})
-	return members, err
-}
-
-// peek returns the session that an entry names, nil where there is none any more: the entry
-// goes then, unless its session may be about to be stored. That one enrolls again.
-func (m *Manager) peek(ctx context.Context, src *source, user string, mem member) (rec *Record, err error) {
-	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		rec, err = src.index.peek(ctx, mem.id, m.now())
-		if err == nil || !isGone(err) {
-			return err
-		}
-		rec = nil
-		return src.index.withdraw(ctx, indexKey(src.cookie, user), mem)
-	})
-	return rec, err
-}
-
-// endMember ends the session that an entry names, and reports whether it was there.
-func (m *Manager) endMember(ctx context.Context, src *source, user string, mem member, reason string) (lived bool, err error) {
-	err = m.onIndex(ctx, src, func(ctx context.Context) error {
-		now := m.now()
-		_, err := src.index.peek(ctx, mem.id, now)
-		if err != nil && !isGone(err) {
-			return err
-		}
-		lived = err == nil
-		if err := src.index.endID(ctx, mem.id, now); err != nil {
-			return err
-		}
-		if src.guard != nil {
-			src.guard.forget(mem.handle, now)
-		}
-		return src.index.withdraw(ctx, indexKey(src.cookie, user), mem)
-	})
-	if lived && err == nil {
-		m.emit(Event{Kind: EventEnded, Driver: src.name, Handle: mem.handle, User: user, Reason: reason})
+	if err != nil {
+		return nil, err
 	}
-	return lived, err
+	listed := make([]listedSession, len(entries))
+	for i, e := range entries {
+		listed[i].entry = e
+	}
+	at := make([]int, len(entries))
+	for i := range at {
+		at[i] = i
+	}
+	err = forEach(src.workers(), at, func(i int) error {
+		return m.bounded(ctx, func(ctx context.Context) error { return src.look(ctx, user, &listed[i], now) })
+	})
+	return listed, err
 }
 
-// memberWorkers is how many entries are worked on at once where each takes a round trip.
-const memberWorkers = 8
-
-// failuresInARow is how many of a worker's entries fail before it leaves the rest: in an outage
-// each takes as long as StoreTimeout, and the caller is told anyway.
-const failuresInARow = 3
-
-// eachMember calls do for each entry, also where some fail. A panic reaches the caller.
-func (m *Manager) eachMember(src *source, members []member, do func(member) error) error {
-	workers := min(memberWorkers, len(members))
-	if _, local := src.index.(*MemoryDriver); local {
-		workers = min(1, len(members))
+// look loads the session that an entry names. A damaged record is listed as none, and can be ended.
+func (src *source) look(ctx context.Context, user string, l *listedSession, now time.Time) error {
+	rec, err := src.store().Load(ctx, l.entry.ID, now)
+	switch {
+	case errors.Is(err, ErrEnded):
+		l.removable = true
+	case isGone(err), errors.Is(err, driver.ErrDamaged):
+	case err != nil:
+		return err
+	case rec.User() != user:
+		l.removable = rec.User() != ""
+	case now.Before(src.expiresAt(rec)):
+		l.record = rec
 	}
+	return nil
+}
+
+// endListed ends the session that an entry names, and removes the entry.
+func (m *Manager) endListed(ctx context.Context, src *source, user string, l listedSession, reason string) error {
+	return m.bounded(ctx, func(ctx context.Context) error {
+		if !l.removable {
+			e := &driver.Ending{ID: l.entry.ID, Now: src.time(m.now()), For: driver.IndexTombstone, User: user}
+			ended, err := src.driver.End(ctx, l.record, e)
+			if err != nil && !isGone(err) {
+				return err
+			}
+			if ended != nil && ended.User() == user {
+				m.emit(ctx, Event{
+					Kind: EventEnded, Driver: src.name, Handle: l.entry.ID.String(), User: user, Reason: reason,
+				})
+			}
+		}
+		return src.index.Remove(ctx, userKey(src.cookie, user), l.entry.ID)
+	})
+}
+
+const (
+	parallelLookups = 8 // entries that are worked on at once
+
+	// maxFailures is how many entries in a row fail before a worker leaves the rest: in an outage
+	// each takes as long as StoreTimeout, and the caller gets an error anyway.
+	maxFailures = 3
+)
+
+// forEach calls do for each item, several at once, also if some fail. A panic reaches the caller.
+func forEach[T any](workers int, items []T, do func(T) error) error {
+	workers = min(workers, len(items))
 	var next atomic.Int64
 	faults, panics := make([]error, workers), make([]any, workers)
 	var wait sync.WaitGroup
 	for i := range workers {
 		wait.Go(func() {
 			defer func() { panics[i] = recover() }()
-			for failed := 0; failed < failuresInARow; {
+			for failed := 0; failed < maxFailures; {
 				at := int(next.Add(1)) - 1
-				if at >= len(members) {
+				if at >= len(items) {
 					return
 				}
-				if err := do(members[at]); err != nil {
+				if err := do(items[at]); err != nil {
 					faults[i] = err
 					failed++
 				} else {

@@ -1,135 +1,187 @@
-package session_test
+package session
 
 import (
 	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
+	"math/big"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"example.com/session"
 )
 
-// A taggedCodec is what a Codec of a user's own looks like: it puts a version in front of the
-// JSON, so that it can be changed later.
-type taggedCodec struct{ session.JSONCodec }
-
-func (c taggedCodec) Encode(v any) ([]byte, error) {
-	data, err := c.JSONCodec.Encode(v)
-	return append([]byte("v1:"), data...), err
-}
-
-func (c taggedCodec) Decode(data []byte, dst any) error {
-	data, ok := bytes.CutPrefix(data, []byte("v1:"))
-	if !ok {
-		return errors.New("unknown version")
+type (
+	testOpaque struct{ secret string }
+	testLocked struct {
+		sync.Mutex
+		cache testOpaque
+		Skip  testOpaque `json:"-"`
+		Name  string
 	}
-	return c.JSONCodec.Decode(data, dst)
-}
-
-var _ session.Codec = taggedCodec{}
-
-func ExampleJSONCodec() {
-	var c session.JSONCodec
-	data, _ := c.Encode(map[string]any{"price": 5.0, "count": 5})
-	fmt.Println(string(data))
-
-	var v map[string]any
-	_ = c.Decode(data, &v)
-	fmt.Printf("%T %T\n", v["price"], v["count"])
-	// Output:
-	// {"count":5,"price":5.0}
-	// float64 int
-}
-
-func TestJSONCodecCanBeWrapped(t *testing.T) {
-	var c session.Codec = taggedCodec{}
-	data, err := c.Encode([]any{5.0, 5, "<x>"})
-	require.NoError(t, err)
-	assert.Equal(t, `v1:[5.0,5,"<x>"]`, string(data))
-	var got any
-	require.NoError(t, c.Decode(data, &got))
-	assert.Equal(t, []any{5.0, 5, "<x>"}, got)
-}
-
-func TestJSONCodecReadsUntypedPartsOfTypedValues(t *testing.T) {
-	type page struct {
-		Any   any
-		Slice []any
-		Map   map[string]any
-		Deep  map[string][]*struct{ X any }
-		Float float64
-		Int   int
+	testList struct {
+		Next *testList
+		Name string
 	}
-	var got page
-	require.NoError(t, session.JSONCodec{}.Decode([]byte(`{
-		"Any": 5, "Slice": [5, 5.0, "5", null, true], "Map": {"big": 18446744073709551615, "e": 5e0, "o": {"i": -1}},
-		"Deep": {"a": [{"X": [1, 1.0]}, null]}, "Float": 5, "Int": 5.0}`), &got))
-	assert.Equal(t, page{
-		Any:   5,
-		Slice: []any{5, 5.0, "5", nil, true},
-		Map:   map[string]any{"big": uint64(math.MaxUint64), "e": 5.0, "o": map[string]any{"i": -1}},
-		Deep:  map[string][]*struct{ X any }{"a": {{X: []any{1, 1.0}}, nil}},
-		Float: 5,
-		Int:   5,
-	}, got)
-}
+	testLeak       string // quotes itself in every error
+	testPanic      string // panics with its text
+	testPanicError string // is an error that panics with its text
+)
 
-func TestJSONCodecReplacesWhatTheDestinationHolds(t *testing.T) {
-	shared := map[string]int{"kept": 1}
-	dst := struct {
-		M map[string]int
-		S []int
-		N int
-	}{M: shared, S: []int{1, 2, 3}, N: 4}
-	require.NoError(t, session.JSONCodec{}.Decode([]byte(`{"M":{"new":2},"S":[9]}`), &dst))
-	assert.Equal(t, map[string]int{"new": 2}, dst.M)
-	assert.Equal(t, []int{9}, dst.S)
-	assert.Zero(t, dst.N)
-	assert.Equal(t, map[string]int{"kept": 1}, shared)
-}
+func (l testLeak) MarshalJSON() ([]byte, error)      { return nil, errors.New("no " + string(l)) }
+func (l *testLeak) UnmarshalJSON(data []byte) error  { return fmt.Errorf("no %s", data) }
+func (p testPanic) MarshalJSON() ([]byte, error)     { panic("no " + string(p)) }
+func (p *testPanic) UnmarshalJSON(data []byte) error { panic(fmt.Errorf("no %s", data)) }
+func (e testPanicError) Error() string               { panic("no " + string(e)) }
 
-func TestJSONCodecRefusesWhatFollowsTheValue(t *testing.T) {
-	for _, data := range []string{`{} {}`, `{}x`, `[1]]`, `5 5`, `"a""b"`, `null null`, ``, ` `, `{`, `tru`} {
-		for _, dst := range []any{new(any), new(map[string]any), new(map[string]int), new(string), new([]int), new(*int)} {
-			assert.Error(t, session.JSONCodec{}.Decode([]byte(data), dst), "%q into %T", data, dst)
+func TestWhatJSONWouldLoseIsAnErrorThatNamesTheType(t *testing.T) {
+	opaque := testOpaque{"hunter2"}
+	const hidden, pointer = " has fields, but none that is exported", " can be encoded here only through a pointer to it"
+	for want, values := range map[string][]any{
+		"session.testOpaque" + hidden: {
+			opaque, testOpaque{}, &opaque, []testOpaque{opaque}, map[string]*testOpaque{"a": &opaque},
+			struct{ F testOpaque }{opaque}, struct{ *testCart }{&testCart{Any: opaque}}, map[string]any{"a": []any{opaque}},
+		},
+		"errors.errorString" + hidden:  {[]error{errors.New("hunter2")}},
+		"atomic.Int64" + hidden:        {&struct{ N atomic.Int64 }{}},
+		"big.Int" + pointer:            {map[string]big.Int{"a": *big.NewInt(5)}},
+		"session.testHandle" + pointer: {[]any{testHandle("hunter2")}},
+	} {
+		for _, v := range values {
+			_, err := encodeValue(jsonCodec{}, v)
+			assert.EqualError(t, err, want, "%T", v)
 		}
 	}
-	var n int
-	require.NoError(t, session.JSONCodec{}.Decode([]byte(" 5 \n"), &n))
-	assert.Equal(t, 5, n)
 }
 
-func TestJSONCodecErrorsNameTheOperationAndKeepTheCause(t *testing.T) {
-	_, err := session.JSONCodec{}.Encode([]any{make(chan int)})
-	assert.EqualError(t, err, "session: encode as JSON: JSON has no form for chan int")
-	var unsupported *json.UnsupportedTypeError
-	assert.ErrorAs(t, err, &unsupported)
-
-	err = session.JSONCodec{}.Decode([]byte(`{"a":"hunter2"}`), new(map[string]int))
-	assert.EqualError(t, err, "session: decode JSON: string where int is wanted")
-	var mismatch *json.UnmarshalTypeError
-	assert.ErrorAs(t, err, &mismatch)
-
-	err = session.JSONCodec{}.Decode([]byte(`5`), 5)
-	assert.EqualError(t, err, "session: decode JSON: the destination must be a pointer that is not nil; it is int")
-}
-
-func TestJSONCodecBoundsDepth(t *testing.T) {
-	deep := strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)
-	assert.Error(t, session.JSONCodec{}.Decode([]byte(deep), new(any)))
-	_, err := session.JSONCodec{}.Encode(json.RawMessage(deep))
-	assert.Error(t, err)
-
-	var nested any
-	for range 100_000 {
-		nested = []any{nested}
+func TestWhatIsLeftOutOnPurposeIsNoError(t *testing.T) {
+	opaque := testOpaque{"hunter2"}
+	for enc, v := range map[string]any{
+		`={"Name":"a"}`: &testLocked{Name: "a", cache: opaque, Skip: opaque},
+		`={"a":"<x>"}`:  map[string]any{"a": ptrTo(testHandle("x"))},
+		`=[null]`:       []*testOpaque{nil},
+		`=[]`:           []testOpaque{},
+		`=[{}]`:         []struct{}{{}},
+	} {
+		assert.Equal(t, enc, mustEncode(t, v))
 	}
-	_, err = session.JSONCodec{}.Encode(nested)
-	assert.ErrorContains(t, err, "nested too deeply")
+}
+
+func TestEndlessAndVeryDeepValuesAreRejected(t *testing.T) {
+	list := &testList{Name: "a"}
+	list.Next = list
+	slice := []any{nil}
+	slice[0] = slice
+	type pointer *pointer
+	var self pointer
+	self = &self
+	for name, v := range map[string]any{"list": list, "slice": slice, "pointer": self} {
+		_, err := encodeValue(jsonCodec{}, v)
+		assert.ErrorContains(t, err, "contains itself", name)
+	}
+	var deepest any = "x"
+	for range maxDepth/2 - 1 {
+		deepest = []any{deepest}
+	}
+	got, err := decodeValue(jsonCodec{}, mustEncode(t, deepest))
+	require.NoError(t, err)
+	assert.Equal(t, deepest, got)
+	for range 10_000 {
+		deepest = []any{deepest}
+	}
+	_, err = encodeValue(jsonCodec{}, deepest)
+	assert.Error(t, err, "encoding/json could not read it")
+}
+
+func TestErrorsTellTheReasonButNeverTheValue(t *testing.T) {
+	const secret = "4242hunter2"
+	for want, v := range map[string]any{
+		"JSON cannot represent chan int":                map[string]any{secret: make(chan int)},
+		"JSON cannot represent NaN and infinities":      []float64{math.NaN()},
+		"the marshal method of session.testLeak failed": []any{testLeak(secret)},
+		"the codec panicked with a string":              testPanic(secret),
+	} {
+		_, err := encodeValue(jsonCodec{}, v)
+		assert.EqualError(t, err, want)
+	}
+	for _, v := range []any{testPanicError(secret), json.Number(secret), []json.Number{secret}} {
+		_, err := encodeValue(jsonCodec{}, v)
+		require.Error(t, err, "%T", v)
+		assert.NotContains(t, err.Error(), "hunter2")
+	}
+	text, read := `="`+secret+`"`, "read encoded value as "
+	for _, tt := range []struct {
+		enc  string
+		dst  any
+		want string
+	}{
+		{enc: "'" + secret, dst: new(int), want: "read string as int: only numbers convert"},
+		{enc: "4242", dst: new(uint8), want: "read integer as uint8: it does not fit exactly"},
+		{enc: "4242", dst: new(testLevel), want: "read integer as session.testLevel: "},
+		{enc: "~42.42", dst: new(int), want: "read float as int: it does not fit exactly"},
+		{enc: "~" + secret, dst: new(int), want: "read a value: what is stored is malformed (float)"},
+		{enc: "=" + secret, dst: new(any), want: read + "interface {}: "},
+		{enc: text, dst: new(int), want: read + "int: a JSON string cannot be decoded as int"},
+		{enc: `={"Count":42.42}`, dst: new(testItem),
+			want: read + "session.testItem: a JSON number cannot be decoded as int in testItem"},
+		{enc: "={}" + secret, dst: new(any), want: read + "interface {}: data follows the JSON value"},
+		{enc: text, dst: new(time.Time), want: read + "time.Time: encoding/json failed with a *"},
+		{enc: text, dst: new(testLeak), want: read + "session.testLeak: encoding/json failed with a *"},
+		{enc: text, dst: new(testPanic), want: read + "session.testPanic: the codec panicked with a *"},
+	} {
+		err := scanValue(jsonCodec{}, tt.enc, tt.dst)
+		require.ErrorContains(t, err, "session: "+tt.want, tt.enc)
+		assert.NotContains(t, err.Error(), "hunter2")
+		assert.NotContains(t, err.Error(), "42")
+	}
+	var cause *json.UnmarshalTypeError
+	assert.ErrorAs(t, scanValue(jsonCodec{}, text, new(int)), &cause, "the cause stays reachable")
+}
+
+// A gobCodec is another codec than the default. It changes the data that it is given.
+type gobCodec struct{ decoded *int }
+
+func (gobCodec) Encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	err := gob.NewEncoder(&buf).Encode(v)
+	return buf.Bytes(), err
+}
+
+func (c gobCodec) Decode(data []byte, dst any) error {
+	*c.decoded++
+	err := gob.NewDecoder(bytes.NewReader(data)).Decode(dst)
+	clear(data)
+	return err
+}
+
+func TestAnotherCodecGetsOnlyWhatHasNoPlainForm(t *testing.T) {
+	c := gobCodec{decoded: new(int)}
+	for _, v := range []any{1, "x", true, 1.5, nil, testRole("x"), ptrTo(5), json.Number("5"), errors.New("x"), []int(nil)} {
+		enc, err := encodeValue(c, v)
+		require.NoError(t, err)
+		assert.Equal(t, mustEncode(t, v), enc)
+		_, err = decodeValue(c, enc)
+		require.NoError(t, err)
+	}
+	assert.Zero(t, *c.decoded)
+	want := testItem{Name: "pen", Count: 3}
+	enc, err := encodeValue(c, want)
+	require.NoError(t, err)
+	for range 2 {
+		got, err := decodeAs[testItem](c, enc)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	_, err = decodeAs[int](c, enc)
+	assert.EqualError(t, err, "session: read encoded value as int: the codec failed with a *errors.errorString")
+	_, err = decodeAs[big.Int](c, "5")
+	assert.EqualError(t, err, "session: read integer as big.Int: only numbers convert")
+	_, err = encodeValue(nil, []int{1})
+	assert.ErrorContains(t, err, "the codec panicked", "a missing codec")
 }

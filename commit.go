@@ -1,91 +1,53 @@
 package session
 
 import (
-	"crypto/rand"
 	"errors"
-	"net/http"
-	"strings"
-	"time"
+
+	"example.com/session/internal/cookie"
 )
 
-// A commit stores what a request did to its sessions and says so in the header: first the
-// values and sizes of all of them are checked, then flash ages, then the drivers save, those
-// that another process sees before those that only the cookie carries, then the header gets
-// its lines. Whatever fails, fails before anything of the handler's answer has left.
-
-// commit runs before the first byte of the header leaves.
-func (q *request) commit(status int) error {
-	q.hinted = mayHaveHint(q.original.Header)
-	q.aging = ages(q.original, status)
-	if q.aging {
-		q.openHinted()
+// commit stores what the request did to its sessions, and says so in the header. It runs once, just
+// before the first byte of the final header leaves. If anything fails, nothing of the handler's
+// response leaves.
+func (r *requestState) commit(status int) error {
+	r.hinted = cookie.HasSuffixPair(r.cookies, hintSuffix, hintValue)
+	r.status = status
+	if r.hinted || len(r.manager.byIP) > 0 {
+		r.openPendingFlash()
 	}
-	var room [usualSessions]*Session
-	return q.store(q.end(room[:0], false), q.aging, true)
-}
-
-// storeBare stores what needs no cookie, before a connection is taken over.
-func (q *request) storeBare() error {
-	return q.store(q.sessions(nil), false, false)
-}
-
-// handOver follows a connection that was taken over: its header is the handler's own. What is
-// unsaved still needs a cookie and has come too late.
-func (q *request) handOver() {
-	for _, s := range q.end(nil, false) {
-		s.mu.Lock()
-		s.committed = true
-		if s.awaitsCookie() {
-			if s.rotate {
-				q.refused.Store(true)
-			}
-			s.refuse("change")
-		}
-		s.mu.Unlock()
-	}
-}
-
-// store saves all sessions of the request and adds to the header what they ask of it. Without
-// cookies it saves what needs none, and the header is still to come.
-func (q *request) store(sessions []*Session, aging, cookies bool) error {
-	for _, s := range sessions {
-		s.mu.Lock()
-		s.committed = s.committed || cookies
-	}
-	defer unlock(sessions)
-	if !q.touched.Load() {
+	r.advance(phaseCommitted)
+	if !r.used.Load() {
 		return nil
 	}
-	if err := q.saveAll(sessions, aging, cookies); err != nil {
+	var few [2]*Session
+	sessions := r.lockSessions(few[:0])
+	defer unlock(sessions)
+	if err := saveAll(sessions); err != nil {
 		for _, s := range sessions {
-			s.giveUp(err)
+			s.discardUnsaved()
+			s.rejectRequest(err)
 		}
 		return err
 	}
-	if cookies {
-		q.writeHeader(sessions)
-	}
+	r.writeHeader(sessions)
 	return nil
 }
 
-func unlock(sessions []*Session) {
+// saveAll checks all sessions before it stores any. Drivers that keep sessions on a server come
+// first, because what a cookie says can still be taken back.
+func saveAll(sessions []*Session) error {
 	for _, s := range sessions {
-		s.mu.Unlock()
+		if err := s.check(len(sessions) > 1); err != nil {
+			return err
+		}
 	}
-}
-
-func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
-	var room [usualSessions]*Changes
-	plans, err := q.plan(room[:0], sessions, aging, cookies)
-	if err != nil {
-		return err
-	}
-	for _, sealed := range [...]bool{false, true} {
-		for i, s := range sessions {
-			if s.src.sealed != sealed {
+	for _, inCookies := range [...]bool{false, true} {
+		for _, s := range sessions {
+			if (s.source.cookies != nil) != inCookies || s.isUntouched() {
 				continue
 			}
-			if err := s.store(plans[i]); err != nil && !isGone(err) && !s.goesOn(err) {
+			s.expireFlash()
+			if err := s.saveAtCommit(); err != nil {
 				return err
 			}
 		}
@@ -93,467 +55,257 @@ func (q *request) saveAll(sessions []*Session, aging, cookies bool) error {
 	return nil
 }
 
-// goesOn reports whether the request goes on though its session could not be stored: nobody
-// looked at one that was opened quietly, and a page may do without one that is new.
-func (s *Session) goesOn(err error) bool {
-	if !s.quiet && (s.came || s.tok != nil || s.login || s.isDoomed() || !s.q.allowsAnonymous(err)) {
+// isUntouched reports whether the request has not used the session.
+func (s *Session) isUntouched() bool { return s.loaded.status == notLoaded && !s.endings.called }
+
+// check reports why the session cannot be stored, whatever its store says.
+func (s *Session) check(size bool) error {
+	if s.loaded.status == failed {
+		return s.loaded.err
+	}
+	if err := s.problems.blocking(); err != nil {
+		return err
+	}
+	if size && s.source.cookies != nil {
+		return s.checkSize()
+	}
+	return nil
+}
+
+// saveAtCommit stores the session. A session that the request can do without fails nothing, nor
+// does a session that is another request's by now: its changes were dropped and reported.
+func (s *Session) saveAtCommit() error {
+	s.noteActivity()
+	err := s.save()
+	if err == nil || isGone(err) || s.canDoWithout(err) {
+		return nil
+	}
+	return err
+}
+
+// canDoWithout reports whether the request goes on though its session could not be stored: nobody
+// asked for one that was opened only for its flash, and Config.AllowAnonymous may give up a new
+// one.
+func (s *Session) canDoWithout(err error) bool {
+	signsIn := s.identity.login != "" || s.inFlight != nil && s.inFlight.identity.login != ""
+	isNew := s.loaded.record == nil && s.token == nil && !signsIn && !s.endings.called
+	if !s.loaded.forFlash && !(isNew && s.request.allowsAnonymous(err)) {
 		return false
 	}
-	s.anonymous, s.sent, s.todo = err, nil, nil
+	s.loaded.status, s.loaded.err = anonymous, err
+	s.discardUnsaved()
 	return true
 }
 
-// giveUp follows a failed commit. The client is told so and gets no cookie, so that a later Save
-// must not make good what it does not know of.
-func (s *Session) giveUp(err error) {
-	s.sent = nil
-	if s.bad == nil {
-		s.bad = err
+// discardUnsaved discards what is not stored. After a failed commit the client is told so, and a
+// later Save must not store what it does not know of.
+func (s *Session) discardUnsaved() {
+	s.pending, s.inFlight = pendingChanges{}, nil
+	s.identity = identityChange{countsFrom: s.identity.countsFrom}
+	for _, e := range s.endings.after { // a Login that is not stored leaves no session of another user
+		if s.stored, s.token = nil, nil; e.token != nil {
+			s.stored, s.token = e.record, e.token
+		}
 	}
+	s.endings.after = nil
+}
+
+// openPendingFlash opens the sessions whose flash is pending and would outlive this page, because
+// the handler did not open them. The hint saves a look-up and is trusted for nothing else.
+func (r *requestState) openPendingFlash() {
+	if r.showing() != showsPage {
+		return // nothing was read, so nothing would expire
+	}
+	for _, src := range r.manager.byIP { // they set no cookie, so there is no hint either
+		if src.used.Load() {
+			r.openForFlash(src)
+		}
+	}
+	if !r.hinted {
+		return
+	}
+	for _, src := range r.manager.ordered {
+		inUse := src == r.manager.main || src.used.Load()
+		if inUse && src.err == nil && !src.outage.isOpen() && cookie.Has(r.cookies, src.hint, hintValue) {
+			r.openForFlash(src)
+		}
+	}
+}
+
+func (r *requestState) openForFlash(src *source) {
+	if s, err := r.using(src.name); err == nil {
+		s.openForFlash()
+	}
+}
+
+// Save stores the unsaved changes now, for a long-running handler. It may be called often. Flash
+// does not expire. If nothing is unsaved, the call counts as use, unless the request is passive.
+// What a successful Save has stored is safe: if the handler panics afterwards, its cookie still
+// goes out.
+//
+// Errors: ErrNoSession if the session has ended meanwhile, so a stream should stop; ErrLateChange
+// if storing needs a cookie and the header was sent. After ErrUnavailable the changes are kept, and
+// the next Save or the commit stores them once. An error about a value, such as *SizeError, is not
+// final: once the key is overwritten or deleted, the session can be saved. A handler that gets an
+// error may answer itself only if it removes the cause: otherwise the commit fails too, and the client
+// gets the error answer.
+func (s *Session) Save() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open()
+	switch {
+	case s.loaded.err != nil:
+		return s.loaded.err
+	case s.problems.change != nil: // the commit has failed, for example
+		return s.problems.change
+	case s.isLost() && !s.identity.replace:
+		return ErrEnded
+	case s.request.reached(phaseClosed), s.request.refused.Load(), s.request.reached(phaseCommitted) && s.needsCookie() && s.problems.late:
+		return ErrLateChange
+	}
+	if err := s.problems.blocking(); err != nil {
+		return err
+	}
+	if !s.hasUnsaved() {
+		return s.use()
+	}
+	return s.save()
+}
+
+// hasUnsaved reports whether there is something to store.
+func (s *Session) hasUnsaved() bool {
+	return s.inFlight != nil || !s.pending.isEmpty() || s.identity.replace ||
+		len(s.endings.before) > 0 || len(s.endings.after) > 0
+}
+
+// use notes a use of a stored session.
+func (s *Session) use() error {
+	if s.stored == nil {
+		return nil
+	}
+	sv := s.newSave()
+	err := s.send(sv)
+	if err != nil {
+		s.noteProblem(err)
+	}
+	return err
+}
+
+// Reload loads the session again and keeps this request's unsaved changes on top: for a stream that
+// waits for what other requests store. It does not count as use. For a visitor without a session it
+// does nothing: a session that another request begins has another cookie. It returns ErrNoSession if
+// the session has ended meanwhile, and ErrUnavailable if the store cannot be reached; then nothing
+// changes.
+func (s *Session) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open()
+	if s.loaded.err != nil || s.stored == nil {
+		return errors.Join(s.loaded.err, s.lostError())
+	}
+	c, err := s.reload()
+	switch {
+	case err != nil:
+		return err
+	case c.status != live:
+		s.lose(ended)
+		return ErrNoSession
+	}
+	s.stored = c.record
+	return nil
+}
+
+func (s *Session) lostError() error {
+	if s.isLost() {
+		return ErrEnded
+	}
+	return nil
+}
+
+// reload loads the record of the session again and verifies the secret. A session in a cookie is as
+// it came.
+func (s *Session) reload() (candidate, error) {
+	if s.source.cookies != nil {
+		return s.tryToken(s.token, s.stored)
+	}
+	return s.tryToken(s.token, nil)
+}
+
+// BeforeHijack stores what needs no cookie, before the connection is taken over. It implements
+// response.Hooks.
+func (r *requestState) BeforeHijack() error {
+	var few [2]*Session
+	sessions := r.lockSessions(few[:0])
+	defer unlock(sessions)
+	for _, s := range sessions {
+		if err := s.check(false); err != nil {
+			return err
+		}
+		if s.isUntouched() || s.awaitsCookie() || s.source.cookies != nil && !s.endings.called {
+			continue
+		}
+		if err := s.saveAtCommit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AfterHijack follows: the header is the handler's own, so changes that need a cookie are late. It
+// implements response.Hooks.
+func (r *requestState) AfterHijack() {
+	r.advance(phaseCommitted)
+	var few [2]*Session
+	sessions := r.lockSessions(few[:0])
+	defer unlock(sessions)
+	for _, s := range sessions {
+		if !s.awaitsCookie() && !s.hasNewCookie() && !s.keepsEndedCookie() {
+			continue
+		}
+		if s.identity.replace {
+			r.refused.Store(true)
+		}
+		s.reportHijack()
+		s.discardUnsaved()
+	}
+}
+
+// keepsEndedCookie reports whether the client still has the cookie of a session that this request
+// has ended, and that only the cookie itself can tell to be ended.
+func (s *Session) keepsEndedCookie() bool {
+	return s.endings.called && s.source.cookies != nil && s.source.cookies.revocation == nil && s.cookieCame()
 }
 
 // awaitsCookie reports whether something is unsaved that needs a Set-Cookie line.
 func (s *Session) awaitsCookie() bool {
-	s.settle()
-	if s.base == nil && (s.todo == nil || s.todo.leavesNothing()) {
-		return false // no session would begin
-	}
-	return s.rotate || (s.todo != nil && s.needsCookie())
-}
-
-// openHinted opens the sessions whose flash is pending and would otherwise outlive this page,
-// because its handler did not open them. The hint saves a look-up and is trusted for nothing;
-// while the store is unavailable it is passed over.
-func (q *request) openHinted() {
-	if !q.hinted && len(q.m.byIP) == 0 {
-		return
-	}
-	if !isPage(q.original) {
-		return // nothing was looked at, so nothing would end
-	}
-	for _, src := range q.m.byIP { // they set no cookie, so no hint either
-		if src.used.Load() {
-			q.openQuietly(src)
-		}
-	}
-	if !q.hinted {
-		return
-	}
-	for _, src := range q.m.sources {
-		available := src.err == nil && src.outage.failing.Load() == 0
-		if available && hasCookie(q.original.Header, src.hint, hintValue) {
-			q.openQuietly(src)
-		}
-	}
-}
-
-func (q *request) openQuietly(src *source) {
-	if s, err := q.using(src.name); err == nil {
-		s.openQuietly()
-	}
-}
-
-func mayHaveHint(h http.Header) bool {
-	for _, line := range h["Cookie"] {
-		for rest := line; rest != ""; {
-			var pair string
-			pair, rest, _ = strings.Cut(rest, ";") // the text of a sealed cookie is passed over in long steps
-			if strings.HasSuffix(trimRightBlanks(pair), hintSuffix+"="+hintValue) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// openQuietly opens the session for the sake of its flash only: that fails no request.
-func (s *Session) openQuietly() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened {
-		return
-	}
-	s.open()
-	s.quiet = s.failed == nil
-	if s.failed != nil {
-		s.opened, s.failed, s.err, s.extras = false, nil, nil, nil
-	}
-}
-
-// plan checks all sessions of the request before any of them is stored. It appends to plans what
-// is to be saved of each, nil for nothing.
-func (q *request) plan(plans []*Changes, sessions []*Session, aging, cookies bool) ([]*Changes, error) {
-	for _, s := range sessions {
-		if err := s.resend(); err != nil && !isGone(err) && !s.goesOn(err) {
-			return nil, err
-		}
-		if s.failed != nil {
-			return nil, s.failed
-		}
-		if s.bad != nil {
-			return nil, s.bad
-		}
-	}
-	for _, s := range sessions {
-		if cookies {
-			s.noteSeen()
-		}
-		var ch *Changes
-		if cookies || !s.awaitsCookie() {
-			ch = s.plan(aging)
-		}
-		if c, ok := s.src.driver.(checker); ok && ch != nil {
-			if err := c.check(s.base, ch); err != nil && !s.refreshes(ch) {
-				s.note(err)
-				return nil, err
-			}
-		}
-		plans = append(plans, ch)
-	}
-	return plans, nil
-}
-
-// plan returns the changes that are to be saved, numbered and dated; nil where there are none.
-func (s *Session) plan(aging bool) *Changes {
-	s.settle()
-	ch := s.todo
-	if aging && s.rec.hasFlash() {
-		if ch == nil {
-			ch = &Changes{flashTTL: s.src.flashTTL}
-		} else if ch == s.view {
-			ch = ch.clone()
-		}
-		s.age(ch)
-	}
-	s.shared = s.shared || (ch != nil && ch == s.view)
-	ch = s.worthSaving(ch)
-	s.flashes = s.opened && pending(s.base, ch)
-	s.todo = nil
-	if ch == nil {
-		s.rotate = false
-		return nil
-	}
-	if s.base == nil || s.rotate {
-		s.putUnderNewToken(ch)
-	}
-	s.rotate = false
-	ch.seal(s.q.now())
-	return ch
-}
-
-// worthSaving returns ch, or nil where saving it would change nothing: there is nothing in it,
-// it leaves a new session empty, or the session died while this request was under way.
-func (s *Session) worthSaving(ch *Changes) *Changes {
-	changes := ch != nil && !ch.changesNothing()
 	switch {
-	case s.anonymous != nil:
-		return nil
-	case s.dead && !s.rotate:
-		if changes {
-			s.dropped(ErrEnded)
-		}
-		return nil
-	case s.base == nil && (!changes || ch.leavesNothing()):
-		return nil
-	case changes:
-		return ch
-	case s.rotate || (s.base != nil && s.base.resave):
-		return &Changes{flashTTL: s.src.flashTTL}
+	case s.source.byIP, s.stored == nil && !s.pending.startsSession():
+		return false // there is no cookie, or no session would begin
+	case s.identity.replace:
+		return true
 	}
-	return nil
+	return s.needsCookie() && !s.pending.isEmpty()
 }
 
-// putUnderNewToken prepares changes that begin a session or give it a new token.
-func (s *Session) putUnderNewToken(ch *Changes) {
-	ch.rotates = s.base != nil
-	ch.limits = s.src.limits
-	if s.limits != nil {
-		ch.limits = *s.limits
-	} else if s.base != nil && s.base.head.remembered {
-		ch.limits = s.base.Limits()
-	}
-	if s.limits == nil {
-		s.keepEnd(ch)
-	}
-	s.limits = nil
-	ch.limits = s.q.m.cfg.Limits.within(ch.limits, s.sinceSignIn(ch))
-	ch.token = NewToken(s.src.cookie)
-	if s.src.byIP {
-		ch.token, _ = s.addressToken()
-	}
-	rand.Read(ch.id[:])
-}
-
-// keepEnd lets a session that somebody is signed in with end when it would have ended: its
-// lifetime counts from the sign-in, and only another one starts it anew (ASVS 7.3.2; NIST SP
-// 800-63B-4, section 5.2).
-func (s *Session) keepEnd(ch *Changes) {
-	if user, _ := accountOf(s.base, nil); user == "" || s.login {
+// saveLate stores what came after the header, if that needs no cookie. It runs when the handler has
+// returned.
+func (s *Session) saveLate() {
+	if s.isUntouched() || s.loaded.status == failed || s.problems.change != nil {
 		return
 	}
-	left := s.base.head.created + s.base.head.lifetime - s.q.now().UnixMilli()
-	left = max(1, min(ch.limits.Lifetime.Milliseconds(), left))
-	ch.limits.Lifetime = time.Duration(left) * time.Millisecond
-}
-
-// sinceSignIn returns how long the user of a session has been signed in, 0 for a visitor.
-func (s *Session) sinceSignIn(ch *Changes) time.Duration {
-	user, at := accountOf(s.base, ch)
-	if user == "" {
-		return 0
+	if s.request.refused.Load() || s.needsCookie() {
+		s.pending, s.inFlight = pendingChanges{}, nil // reported when it came
+	} else if s.expiresLate() {
+		s.expireFlash()
 	}
-	return max(0, time.Duration(s.q.now().UnixMilli()-at)*time.Millisecond)
-}
-
-// refreshes reports whether a save only notes a use: that never makes an error.
-func (s *Session) refreshes(ch *Changes) bool {
-	return !ch.rotates && (ch.changesNothing() || ch.notesActivity())
-}
-
-// store ends what is to be destroyed, then saves ch, which may be nil.
-func (s *Session) store(ch *Changes) error {
-	if err := s.destroyDoomed(); err != nil {
-		s.note(err)
-		return err
+	usedLate := s.source.cookies == nil && s.useIsDue()
+	if usedLate {
+		s.noteActivity()
 	}
-	if ch == nil {
-		return nil
-	}
-	err := s.send(ch)
-	if err != nil && s.refreshes(ch) {
-		return nil
-	}
-	return err
-}
-
-func (s *Session) destroyDoomed() error {
-	if s.extras == nil {
-		return nil
-	}
-	for len(s.extras.doomed) > 0 {
-		if err := s.destroy(s.extras.doomed[0]); err != nil {
-			return err
-		}
-		s.extras.doomed = s.extras.doomed[1:]
-	}
-	return nil
-}
-
-func (s *Session) destroy(tok Token) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	s.q.m.stats.destroys.Add(1)
-	op := operation{writing, s.q.now()}
-	var err error
-	if d, ok := s.src.driver.(clockedDestroyer); ok {
-		err = d.destroyAt(ctx, tok, op.began)
-	} else {
-		err = s.src.driver.Destroy(ctx, tok)
-	}
-	if err == nil {
-		err = s.leave(ctx, tok, op.began)
-	}
-	if err == nil || isGone(err) {
-		return s.q.m.heard(s.src, op, nil)
-	}
-	return s.q.m.heard(s.src, op, s.sorted("destroy", err))
-}
-
-// resend sends the save again that had no answer. Its number keeps it from counting twice.
-func (s *Session) resend() error {
-	ch := s.sent
-	if ch == nil {
-		return nil
-	}
-	return s.send(ch)
-}
-
-// send saves ch. What a driver cannot be asked about now is kept, to go again.
-func (s *Session) send(ch *Changes) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	s.q.m.stats.saves.Add(1)
-	op := operation{writing, ch.Now()}
-	tok, err := s.save(ctx, ch)
-	s.noteCopy(ch, err)
-	if err == nil {
-		s.sent = nil
-		s.q.m.heard(s.src, op, nil)
-		s.announce(ch)
-		s.settled(tok, ch)
-		return nil
-	}
-	if isGone(err) {
-		s.sent = nil
-		s.q.m.heard(s.src, op, nil)
-		return s.gone(err, ch)
-	}
-	err = s.q.m.heard(s.src, op, s.sorted("save", err))
-	switch {
-	case s.refreshes(ch):
-		s.sent = nil // the next request notes its own use
-	case errors.Is(err, ErrUnavailable):
-		ch.again, s.sent = true, ch
-	case errors.Is(err, ErrTooManySessions):
-		s.undo()
-	default:
-		s.bad = err // what the changes ask for cannot be stored: after a Save too, the request fails
-	}
-	if !s.refreshes(ch) {
-		s.note(err)
-	}
-	return err
-}
-
-// noteCopy notes a rotation that may have ended the old token and has no answer. Sent again, it may
-// fail before it comes that far, and the copy is there all the same.
-func (s *Session) noteCopy(ch *Changes, err error) {
-	if err == nil || isGone(err) {
-		if s.extras != nil {
-			s.extras.copied = nil
-		}
+	if !s.hasUnsaved() && !usedLate || s.problems.blocking() != nil {
 		return
 	}
-	var unsure *unsureError
-	if errors.As(err, &unsure) {
-		s.extra().copied = ch
+	if err := s.save(); err != nil && !isGone(err) {
+		s.request.manager.log.lostLate(s, err)
 	}
-}
-
-// undo drops what is unsaved: the request sees again what is stored.
-func (s *Session) undo() {
-	s.todo, s.sent, s.limits, s.rotate, s.login = nil, nil, nil, false, false
-	s.settle()
-	s.view, s.shared = nil, false
-	if s.base != s.rec {
-		s.view = s.rec.changesTo(s.base)
-	}
-}
-
-// settled notes what the driver has stored.
-func (s *Session) settled(tok Token, ch *Changes) {
-	if s.base == nil || ch.rotates {
-		s.lifeEnds = ch.now + ch.limits.Lifetime.Milliseconds()
-		s.lasting = ch.limits.Remembered
-	}
-	s.saved, s.dead, s.login = ch, false, false
-	if s.tok == nil || *s.tok != tok {
-		ch.token = tok // no driver reads it any more, and it spares an allocation
-		s.tok = &ch.token
-	}
-}
-
-// settle brings base up to the last save. Most requests save once and never need it.
-func (s *Session) settle() {
-	if s.saved == nil {
-		return
-	}
-	s.base = s.saved.Apply(s.base)
-	s.base.token, s.base.home, s.base.resave, s.base.assumed = *s.tok, nil, false, true
-	s.saved = nil
-}
-
-// gone is what follows when the record was not there any more: the changes are dropped, and
-// with them the view that this request could store anything. Only a Regenerate goes on, with a
-// session of this request's own changes.
-func (s *Session) gone(err error, ch *Changes) error {
-	s.base, s.tok, s.dead, s.flashes = nil, nil, true, false
-	if ch.rotates && !ch.leavesNothing() {
-		own := ch.clone()
-		own.rotates = false
-		own.token = NewToken(s.src.cookie)
-		rand.Read(own.id[:]) // what tells that a cookie lives may be stored under the other
-		own.seal(s.q.now())
-		s.dead, s.flashes = false, pending(nil, own)
-		return s.send(own)
-	}
-	if !s.refreshes(ch) {
-		s.dropped(err)
-	}
-	return err
-}
-
-func (s *Session) dropped(err error) {
-	kind := ErrNoSession
-	if errors.Is(err, ErrEnded) {
-		kind = ErrEnded
-	}
-	s.note(kind)
-	s.q.m.stats.dropped.Add(1)
-	s.q.m.log.dropped(s.src, kind)
-}
-
-// saveNow is Save without the questions whether it may.
-func (s *Session) saveNow() error {
-	if err := s.resend(); err != nil {
-		return err
-	}
-	if s.todo == nil && !s.rotate && !s.isDoomed() {
-		return s.use()
-	}
-	ch := s.plan(false)
-	if c, ok := s.src.driver.(checker); ok && ch != nil {
-		if err := c.check(s.base, ch); err != nil {
-			s.bad = err
-			s.note(err)
-			return err
-		}
-	}
-	return s.store(ch)
-}
-
-func (s *Session) isDoomed() bool { return s.extras != nil && len(s.extras.doomed) > 0 }
-
-// use notes a use of a stored session.
-func (s *Session) use() error {
-	if s.tok == nil {
-		return nil
-	}
-	s.settle()
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	s.q.m.stats.loads.Add(1)
-	op := operation{reading, s.q.now()}
-	rec, err := s.loadRecord(ctx, *s.tok, op.began)
-	switch {
-	case err == nil:
-		s.base = rec
-		return s.q.m.heard(s.src, op, nil)
-	case isGone(err):
-		s.base, s.tok, s.dead = nil, nil, true
-		s.note(err)
-		s.q.m.heard(s.src, op, nil)
-		return err
-	}
-	err = s.q.m.heard(s.src, op, s.sorted("load", err))
-	s.note(err)
-	return err
-}
-
-// storeLate stores what came after the header, where that needs no cookie.
-func (s *Session) storeLate() {
-	if s.q.refused.Load() && (s.sent != nil || s.todo != nil) {
-		s.refuse("change")
-	}
-	if !s.noted && !s.needsCookie() && !s.q.refused.Load() {
-		s.noteSeen() // it was opened since
-	}
-	aging := s.agesLate()
-	if s.sent == nil && s.todo == nil && !s.isDoomed() && !aging {
-		return
-	}
-	err := s.resend()
-	if err == nil {
-		err = s.store(s.plan(aging))
-	}
-	if err != nil && !isGone(err) {
-		s.q.m.log.lost(s.src, err)
-	}
-}
-
-// refuse drops what is unsaved: storing it would need a cookie, or a new token that came too
-// late, without which it could be a login under the old one.
-func (s *Session) refuse(op string) {
-	s.todo, s.sent, s.rotate, s.limits = nil, nil, false, nil
-	s.late(op)
 }

@@ -2,226 +2,215 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/session/driver"
+	"example.com/session/internal/sealed"
 )
 
 const (
-	maxCookie   = 4096        // bytes of name and value: RFC 6265bis, section 5.6
-	futureSkew  = time.Minute // how far another server's clock may be ahead
-	reportsKeys = 3           // how many of the largest keys a SizeError names
+	maxCookie    = 4096            // bytes of name and value: RFC 6265bis, section 5.6
+	clockSkew    = 5 * time.Minute // how far the clock of another server may be ahead
+	largestNamed = 3               // keys that a SizeError names
 )
 
-// A CookieDriver keeps the whole session in the cookie, sealed with the application's secret.
-// The token is the sealed record itself, so there is nothing to run and nothing to lose with a
-// server, and what follows from it should be known before it is chosen:
+// A cookieDriver keeps the whole session in the cookie, sealed with the application's secret: the
+// token's secret, then the record. What follows should be known before it is chosen:
 //
-//   - The last Set-Cookie wins. Two requests at once that change the session each store what
-//     they saw and did; the browser keeps the answer that came last, also against a login or a
-//     logout in another tab.
-//   - A copied cookie opens until its idle timeout or lifetime ends, after Regenerate, Destroy
-//     and logout too. Within one process an ended session is remembered for Tombstone.
+//   - The last Set-Cookie wins. Two parallel requests that change the session each store what they
+//     saw and did, and the browser keeps the response that came last.
+//   - A copied cookie opens until it expires, after Regenerate and Logout too, unless Revocation is
+//     set. Within one process an ended session is remembered for driver.Tombstone.
 //   - Name and value have 4096 bytes at most; more is a *SizeError, and nothing is sent.
 //
-// The use of a session is noted, and a session that a previous secret opened is sealed anew,
-// when it is stored, or once a tenth of the idle timeout has passed: so the idle timeout may
-// end up to a tenth early, never late.
-type CookieDriver struct {
-	cfg     CookieConfig
-	keys    *keyring
-	scratch sync.Pool // of *scratch
-
-	remembers atomic.Bool // something stands in ended: most processes never need the lock
-
-	mu    sync.Mutex
-	ended [2]map[[idBytes]byte]int64 // identifier to when it ended, in two generations
-	turn  int64                      // when the older generation was dropped
+// A use is noted once a tenth of the idle timeout has passed, so a session may expire that much
+// early.
+type cookieDriver struct {
+	keys       *sealed.Keyring
+	name       string // of the cookie
+	revocation *revocation
+	ended      recentIDs
 }
 
-// A scratch is room for a cookie that is opened or sealed, before what is in it is copied: to make
-// it anew each time took 5 % of a request that reads and writes.
-type scratch struct{ wire, text [maxCookie]byte }
+var _ driver.Driver = (*cookieDriver)(nil)
 
-var (
-	_ Driver           = (*CookieDriver)(nil)
-	_ checker          = (*CookieDriver)(nil)
-	_ clockedDestroyer = (*CookieDriver)(nil)
-)
-
-// NewCookieDriver returns a cookie driver that seals with secret and opens with secret and
-// previous. NewManager makes one of Config.Cookie and Config.Secret; a second one goes into
-// Config.Drivers. Weak secrets are refused, all at once.
-func NewCookieDriver(cfg CookieConfig, secret string, previous ...string) (*CookieDriver, error) {
-	keys, err := newKeyring(secret, previous)
+func newCookieDriver(cfg *Config, name string) (*cookieDriver, error) {
+	keys, err := sealed.NewKeyring(cfg.Secret, cfg.PreviousSecrets)
 	if err != nil {
 		return nil, err
 	}
-	d := &CookieDriver{cfg: cfg, keys: keys}
-	d.scratch.New = func() any { return new(scratch) }
-	return d, nil
+	return &cookieDriver{keys: keys, name: name}, nil
 }
 
-// Load opens the sealed record. See Driver.
-func (d *CookieDriver) Load(_ context.Context, tok Token, now time.Time) (*Record, error) {
-	rec, current, err := d.open(tok, now)
-	if err != nil {
-		return nil, err
+// errTampered says that a cookie names one of our secrets and fails authentication.
+var errTampered = errors.New("session: the cookie failed authentication")
+
+var errForeign = errors.New("session: the cookie is not ours")
+
+// open unseals the value of a cookie. What a clock made that is too far ahead does not open.
+func (d *cookieDriver) open(text string, now time.Time) (*token, *driver.Record, error) {
+	plain, _, err := d.keys.Open(d.name, text)
+	switch {
+	case errors.Is(err, sealed.ErrOpen):
+		return nil, nil, errTampered
+	case err != nil || len(plain) < secretBytes:
+		return nil, nil, errForeign
 	}
-	if rec.expired(now) {
-		return nil, expiredAt(rec, now)
+	rec, err := driver.ParseRecord(plain[secretBytes:])
+	if err != nil || rec.CreatedAt().After(now.Add(clockSkew)) || rec.UsedAt().After(now.Add(clockSkew)) {
+		return nil, nil, errForeign
 	}
-	if at, ended := d.endedAt(rec.head.id, now); ended {
-		return nil, &EndedError{At: time.UnixMilli(at)}
+	t := &token{id: rec.ID()}
+	copy(t.secret[:], plain)
+	return t.within(d.name), rec, nil
+}
+
+// seal returns the value of the cookie.
+func (d *cookieDriver) seal(t *token, rec *driver.Record) string {
+	plain := append(make([]byte, 0, secretBytes+rec.Size()), t.secret[:]...)
+	plain, _ = rec.AppendBinary(plain)
+	return d.keys.Seal(d.name, plain)
+}
+
+// load returns the record that came in the cookie, unless the session was ended.
+func (d *cookieDriver) load(ctx context.Context, rec *driver.Record, now time.Time) (*driver.Record, error) {
+	if d.onServer(rec) {
+		return d.revocation.load(ctx, rec, now)
 	}
-	rec.first = rec.head.used == rec.head.created
-	stale := now.UnixMilli()-rec.head.used >= rec.head.idle/10
-	rec.head.used = max(rec.head.used, now.UnixMilli())
-	rec.resave = stale || !current
+	if ago, ok := d.ended.ago(rec.ID(), now); ok {
+		return nil, &driver.EndedError{Ago: ago}
+	}
 	return rec, nil
 }
 
-// open unseals a record, which is the caller's own to change. What was made by a clock that is
-// too far ahead is refused like what was never sealed.
-func (d *CookieDriver) open(tok Token, now time.Time) (rec *Record, current bool, err error) {
-	buf := d.scratch.Get().(*scratch)
-	defer d.scratch.Put(buf)
-	plain, current, err := d.keys.openIn(buf.wire[:0], tok.Scope(), tok.Value())
+// onServer reports whether a server decides about the session of a record: Revocation is set, and
+// somebody is signed in.
+func (d *cookieDriver) onServer(rec *driver.Record) bool {
+	return d.revocation != nil && rec != nil && rec.User() != ""
+}
+
+// Load finds nothing: sessions come in cookies.
+func (d *cookieDriver) Load(context.Context, driver.ID, time.Time) (*driver.Record, error) {
+	return nil, ErrNoSession
+}
+
+// Save applies the changes to what the request knows. The cookie itself is sealed when the header
+// is written.
+func (d *cookieDriver) Save(ctx context.Context, base *driver.Record, ch *driver.Changes) (*driver.Record, error) {
+	if ago, ok := d.ended.ago(ch.ID, ch.Now); ok && !d.onServer(base) {
+		return nil, &driver.EndedError{Ago: ago}
+	}
+	rec, err := ch.Apply(base)
 	if err != nil {
-		return nil, false, errNotOurs
+		return nil, err
 	}
-	rec, err = ParseRecord(tok, plain)
+	if err := d.fits(rec); err != nil {
+		return nil, err
+	}
+	if d.onServer(rec) {
+		return d.revocation.save(ctx, base, ch)
+	}
+	return rec, nil
+}
+
+// End ends a session on the server if Revocation is set. A session that the server does not know,
+// such as a visitor's, is remembered as ended within this process.
+func (d *cookieDriver) End(ctx context.Context, base *driver.Record, e *driver.Ending) (*driver.Record, error) {
+	if e.User == "" && (base == nil || !e.Allows(base)) {
+		return nil, nil
+	}
+	if d.revocation != nil {
+		ended, err := d.revocation.home.driver.End(ctx, nil, e)
+		d.revocation.forget(e.ID)
+		if err != nil || ended != nil || base == nil || base.User() != "" {
+			return ended, err
+		}
+	}
+	d.ended.add(e.ID, e.Now)
+	return base, nil
+}
+
+// fits returns a *SizeError if a record is too large for the cookie.
+func (d *cookieDriver) fits(rec *driver.Record) error {
+	size := len(d.name) + sealed.SealedLen(secretBytes+rec.Size())
+	if size <= maxCookie {
+		return nil
+	}
+	return &SizeError{Limit: maxCookie, Size: size, Largest: largestKeys(rec, largestNamed)}
+}
+
+// checkSize reports, before other sessions of the request are stored, that this one does not fit.
+func (s *Session) checkSize() error {
+	if s.pending.isEmpty() || s.isLost() || s.loaded.status == anonymous {
+		return nil
+	}
+	sv := s.newSave()
+	pending := s.pending
+	pending.ops = slices.Clone(pending.ops)
+	sv.Ops, _ = pending.take()
+	rec, err := sv.Apply(sv.base)
 	if err != nil {
-		return nil, false, errNotOurs
+		return nil // the save reports it
 	}
-	latest := now.Add(futureSkew).UnixMilli()
-	if rec.head.created > latest || rec.head.used > latest {
-		return nil, false, errNotOurs
-	}
-	return rec, current, nil
-}
-
-// Save seals the record with the changes. See Driver.
-func (d *CookieDriver) Save(_ context.Context, rec *Record, ch *Changes) (Token, error) {
-	if rec != nil {
-		if rec.expired(ch.Now()) {
-			return Token{}, ErrNoSession
-		}
-		if at, ended := d.endedAt(rec.head.id, ch.Now()); ended {
-			return Token{}, &EndedError{At: time.UnixMilli(at)}
-		}
-	}
-	if err := ch.Check(rec); err != nil {
-		return Token{}, err
-	}
-	name := scopeOf(rec, ch)
-	room := d.scratch.Get().(*scratch)
-	defer d.scratch.Put(room)
-	buf := ch.appendPacked(d.keys.begin(room.wire[:], name), rec)
-	if cookieSize(name, len(buf)-plainAt(name)) > maxCookie {
-		return Token{}, fits(name, ch.merge(rec, false))
-	}
-	if rec != nil && ch.Rotates() {
-		d.remember(rec.head.id, ch.Now())
-	}
-	return Token{scope: name, value: d.keys.finish(name, buf, room.text[:0])}, nil
-}
-
-// Destroy ends a session within this process. See Driver and CookieDriver for what that means.
-func (d *CookieDriver) Destroy(ctx context.Context, tok Token) error {
-	return d.destroyAt(ctx, tok, time.Now())
-}
-
-func (d *CookieDriver) destroyAt(_ context.Context, tok Token, now time.Time) error {
-	if rec, _, err := d.open(tok, now); err == nil && !rec.expired(now) {
-		d.remember(rec.head.id, now)
+	if err := s.source.cookies.fits(rec); err != nil {
+		s.noteProblem(err)
+		return err
 	}
 	return nil
 }
 
-// check reports whether the record with the changes would not fit into the cookie. Most are so
-// far from the limit that nothing needs to be merged to tell.
-func (d *CookieDriver) check(rec *Record, ch *Changes) error {
-	if cookieSize(scopeOf(rec, ch), sizeAtMost(rec, ch)) <= maxCookie {
-		return nil
-	}
-	return fits(scopeOf(rec, ch), ch.merge(rec, false))
-}
-
-// sizeAtMost returns how many bytes the record with the changes packs to at the most.
-func sizeAtMost(rec *Record, ch *Changes) int {
-	if rec == nil {
-		return headSize + 1 + ch.growth()
-	}
-	return rec.packedSize() + ch.growth()
-}
-
-// scopeOf returns the cookie name that the result of the changes is sealed for.
-func scopeOf(rec *Record, ch *Changes) string {
-	if rec != nil {
-		return rec.Token().Scope()
-	}
-	return ch.NewToken().Scope()
-}
-
-// cookieSize returns how much of maxCookie a sealed record takes.
-func cookieSize(name string, packed int) int { return len(name) + sealedSize(packed) }
-
-func fits(name string, rec *Record) error {
-	size := cookieSize(name, rec.packedSize())
-	if size <= maxCookie {
-		return nil
-	}
-	return &SizeError{Limit: maxCookie, Size: size, Largest: rec.largest(reportsKeys)}
-}
-
-// largest returns the n keys with the most bytes, data and flash alike.
-func (r *Record) largest(n int) []KeySize {
+// largestKeys returns the n keys of data and flash with the most bytes.
+func largestKeys(rec *driver.Record, n int) []KeySize {
 	var sizes []KeySize
-	for key, value := range r.Values() {
-		sizes = append(sizes, KeySize{Key: key, Size: len(value)})
+	for key, encoded := range rec.Values(driver.Data) {
+		sizes = append(sizes, KeySize{key, len(encoded)})
 	}
-	for key, v := range r.Flash() {
-		sizes = append(sizes, KeySize{Key: key, Size: len(v.Value)})
+	for v := range rec.Flash() {
+		sizes = append(sizes, KeySize{v.Key, len(v.Encoded)})
 	}
 	slices.SortStableFunc(sizes, func(a, b KeySize) int { return b.Size - a.Size })
 	return sizes[:min(n, len(sizes))]
 }
 
-// remember notes that a session ended. Identifiers are dropped a generation at a time, when
-// all of it is older than Tombstone: nothing walks them.
-func (d *CookieDriver) remember(id [idBytes]byte, now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.turnOver(now.UnixMilli())
-	if d.ended[0] == nil {
-		d.ended[0] = make(map[[idBytes]byte]int64)
-	}
-	d.ended[0][id] = now.UnixMilli()
-	d.remembers.Store(true)
+// recentIDs remembers ids for driver.Tombstone. They are dropped a generation at a time, when all
+// of one are older than that, so nothing walks them.
+type recentIDs struct {
+	some atomic.Bool // most processes never need the lock
+
+	mu          sync.Mutex
+	generations [2]map[driver.ID]time.Time
+	turned      time.Time
 }
 
-func (d *CookieDriver) endedAt(id [idBytes]byte, now time.Time) (int64, bool) {
-	if !d.remembers.Load() {
+func (r *recentIDs) add(id driver.ID, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now.Sub(r.turned); age >= driver.Tombstone {
+		r.generations[1] = r.generations[0]
+		if age >= 2*driver.Tombstone {
+			r.generations[1] = nil
+		}
+		r.generations[0], r.turned = make(map[driver.ID]time.Time), now
+	}
+	r.generations[0][id] = now
+	r.some.Store(true)
+}
+
+func (r *recentIDs) ago(id driver.ID, now time.Time) (time.Duration, bool) {
+	if !r.some.Load() {
 		return 0, false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, generation := range d.ended {
-		if at, ok := generation[id]; ok && now.UnixMilli()-at < Tombstone.Milliseconds() {
-			return at, true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, generation := range r.generations {
+		if at, ok := generation[id]; ok {
+			ago := now.Sub(at)
+			return ago, ago < driver.Tombstone
 		}
 	}
 	return 0, false
-}
-
-func (d *CookieDriver) turnOver(now int64) {
-	if now-d.turn < Tombstone.Milliseconds() {
-		return
-	}
-	if now-d.turn >= 2*Tombstone.Milliseconds() {
-		d.ended[0] = nil
-	}
-	d.ended[1], d.ended[0], d.turn = d.ended[0], nil, now
 }

@@ -4,93 +4,54 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
+
+	"example.com/session/driver"
 )
 
-// Errors that callers tell apart with errors.Is. Every error of this package starts with
-// "session: ", names the operation and then the object, and never holds a token, a key of a
-// sealed cookie or a value.
+// Errors that callers tell apart with errors.Is. Every error of this package begins with
+// "session: ", names the operation and then the object, and never holds a token, a secret or a
+// value.
 var (
-	// ErrNoSession is returned by a Driver when no live session belongs to a token: it is
-	// unknown, expired, malformed or tampered with, always the same. Session.Err returns it
-	// when the session was gone by the time the request's changes were to be stored.
-	ErrNoSession = errors.New("session: no such session")
+	// ErrNoSession is returned by Save and Reload if the session does not exist any more; Err
+	// reports it too. Manager.End returns it for an unknown handle.
+	ErrNoSession = driver.ErrNoSession
 
-	// ErrEnded is an ErrNoSession: the session was destroyed or its token replaced within
-	// the last Tombstone.
-	ErrEnded error = endedKind{}
+	// ErrEnded is an ErrNoSession: the session was ended, or its token was replaced, while the
+	// request was under way.
+	ErrEnded = driver.ErrEnded
 
-	// ErrNoValue is returned by Session.Scan when the key holds nothing.
+	// ErrNoValue is returned by Session.Scan if there is no value under the key.
 	ErrNoValue = errors.New("session: no value under this key")
 
-	// ErrUnavailable is returned when the store could not be reached, did not answer in time
-	// or answered that it cannot serve now. It never means that there is no session. After a
-	// save it means that the outcome is unknown.
-	ErrUnavailable = errors.New("session: the store is unavailable")
+	// ErrUnavailable is returned if the store could not be reached, did not answer in time, or
+	// said that it cannot serve now. It never means that there is no session. After a save the
+	// outcome is unknown.
+	ErrUnavailable = driver.ErrUnavailable
 
-	// ErrUnknownDriver is returned by Session.Using and NewManager for a driver name that
-	// the configuration does not have; its text lists the names that it has.
+	// ErrUnknownDriver is returned by Session.Using and NewManager for a driver name that the
+	// configuration does not have. Its text lists the names that it has.
 	ErrUnknownDriver = errors.New("session: unknown driver")
 
-	// ErrLateChange is reported by Session.Err and Session.Save when a change came after the
-	// response header and storing it would have needed a cookie.
-	ErrLateChange = errors.New("session: changed after the response header was sent")
+	// ErrLateChange is reported by Session.Err and returned by Session.Save if a change came too
+	// late to be stored: after the handler returned, or after the response header was sent or the
+	// connection was taken over, if storing the change needs a cookie.
+	ErrLateChange = errors.New("session: changed too late to be stored")
 
-	// ErrTooManySessions is why a sign-in fails where Config.MaxPerUser is reached and the
-	// policy is RefuseNew. Session.Save after Login returns it, and drops what was unsaved.
+	// ErrTooManySessions is why a sign-in fails if Config.MaxPerUser is reached and the policy is
+	// RefuseNew. Session.Save after Login returns it, and discards what was unsaved.
 	ErrTooManySessions = errors.New("session: the user has as many sessions as Config.MaxPerUser allows")
 
-	// ErrUnsupported is returned by what a driver cannot do: list and end a user's sessions on
-	// the cookie driver without CookieConfig.Revocation, and on a Driver that StoreDriver has
-	// not made.
+	// ErrUnsupported is returned for what a driver cannot do: the cookie driver without
+	// CookieConfig.Revocation, and a Driver that is no driver.Index, do not list a user's sessions.
 	ErrUnsupported = errors.New("session: the driver cannot do this")
 
 	// ErrClosed is returned once Manager.Close has been called.
 	ErrClosed = errors.New("session: the manager is closed")
 )
 
-// errNotOurs is the ErrNoSession of a token that this package cannot have made: its shape, its
-// seal or its key is wrong. The cookie is cleared, where that of an unknown token is left alone.
-var errNotOurs = fmt.Errorf("%w: the token is not one of ours", ErrNoSession)
-
-// An expiredError is the ErrNoSession of a session that is stored still and has reached a limit.
-type expiredError struct {
-	rec *Record // without its token
-	now time.Time
-}
-
-func expiredAt(rec *Record, now time.Time) error {
-	return &expiredError{rec: &Record{head: rec.head, account: rec.account}, now: now}
-}
-
-func (e *expiredError) Error() string        { return ErrNoSession.Error() }
-func (e *expiredError) Is(target error) bool { return target == ErrNoSession }
-
-func (e *expiredError) kind() EventKind {
-	if h := &e.rec.head; e.now.UnixMilli() >= h.created+h.lifetime {
-		return EventExpiredLifetime
-	}
-	return EventExpiredIdle
-}
-
-// endedKind makes ErrEnded an ErrNoSession without giving it that text.
-type endedKind struct{}
-
-func (endedKind) Error() string        { return "session: the session has ended" }
-func (endedKind) Is(target error) bool { return target == ErrNoSession }
-
-// An EndedError is the ErrEnded of a Driver that knows when the session ended. The middleware
-// treats a request that entered it less than five seconds after that moment as one that was
-// under way, and a later one as one without a cookie.
-type EndedError struct {
-	At time.Time // by the server's clock
-}
-
-func (e *EndedError) Error() string        { return ErrEnded.Error() }
-func (e *EndedError) Is(target error) bool { return target == ErrEnded || target == ErrNoSession }
-
-// A SizeError is returned when a sealed session does not fit into a cookie. Nothing of the
-// request's changes has been stored then.
+// A SizeError is returned if a sealed session does not fit into a cookie. Nothing of the request's
+// changes has been stored then. Once the handler has deleted or shortened a value, the session can
+// be saved.
 type SizeError struct {
 	Limit   int       // bytes that name and value of the cookie may have: 4096 (RFC 6265bis, section 5.6)
 	Size    int       // bytes that they would have
@@ -115,36 +76,29 @@ func (e *SizeError) Error() string {
 		"store less, or choose the memory or redis driver", e.Size, e.Limit, largest.String())
 }
 
-// A valueError is a change that cannot be stored whatever the store says: a value that cannot
-// be encoded, a key of an impossible length, an increment of what is not an integer.
-type valueError struct {
-	op, key string
-	reason  string
-}
-
-func (e *valueError) Error() string {
-	return fmt.Sprintf("session: %s %.64q: %s", e.op, e.key, e.reason)
-}
-
-// A configError says that the configuration is wrong, which waiting does not cure.
-type configError struct{ err error }
-
-func (e *configError) Error() string { return "session: " + e.err.Error() }
-func (e *configError) Unwrap() error { return e.err }
-
-// refusedConfig is the configError of what a store said.
-func refusedConfig(err error) error {
-	return &configError{fmt.Errorf("the store refuses this configuration: %w", err)}
-}
-
-// unavailable wraps what a driver said so that it is an ErrUnavailable.
+// unavailable wraps an error of a driver so that it is an ErrUnavailable.
 func unavailable(op string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, op, err)
 }
 
-// An unsureError is why a rotation has stored its copy under the new token and does not know
-// whether the old one still opens the session.
-type unsureError struct{ cause error }
+// classify returns an error of a driver as it is if package driver or this package defines it, and
+// takes every other error for ErrUnavailable.
+func classify(op string, err error) error {
+	for _, known := range [...]error{
+		ErrNoSession, ErrUnavailable, driver.ErrMisconfigured, driver.ErrDamaged, ErrTooManySessions, ErrUnsupported,
+	} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	var value *driver.ValueError
+	var size *SizeError
+	var conflict *driver.ConflictError
+	if errors.As(err, &value) || errors.As(err, &size) || errors.As(err, &conflict) {
+		return err
+	}
+	return unavailable(op, err)
+}
 
-func (e *unsureError) Error() string { return e.cause.Error() }
-func (e *unsureError) Unwrap() error { return e.cause }
+// isGone reports whether an error says that there is no live session.
+func isGone(err error) bool { return errors.Is(err, ErrNoSession) }

@@ -5,43 +5,46 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"example.com/session/driver"
 )
 
 // An EventKind says what happened to a session. Its text is fixed, for logs and metrics.
 type EventKind string
 
-// The kinds of Event: what OWASP asks to be logged of a session's life (Session Management Cheat
+// The kinds of Event: what OWASP recommends to log of a session's life (Session Management Cheat
 // Sheet, "Logging Sessions Life Cycle"; ASVS 16.3).
 const (
-	// EventCreated: a session was stored that was not there before.
+	// EventCreated: a new session was stored.
 	EventCreated EventKind = "created"
 
-	// EventOpened: a stored session came back for the first time, so that its client keeps
-	// cookies. The cookie driver and a Store note a use now and then only, so there it may be
-	// told more than once in the first minutes.
+	// EventOpened: a client presented a new session for the first time, so it keeps cookies.
+	// Parallel requests may each report it.
 	EventOpened EventKind = "opened"
 
-	// EventRegenerated: a session has a new token and with it a new handle.
+	// EventRegenerated: the token of a session was replaced.
 	EventRegenerated EventKind = "regenerated"
 
 	// EventLogin: Login was stored.
 	EventLogin EventKind = "login"
 
-	// EventEnded: a session was ended; Reason says by what.
+	// EventEnded: a session was ended. Reason is "destroy", "logout", "login" (another user signed
+	// in), "list" (Manager.End), "others" (EndOthers), "all" (EndAll) or "max_per_user".
 	EventEnded EventKind = "ended"
 
-	// EventExpiredIdle and EventExpiredLifetime: a token came whose session has reached a limit
-	// and is there still. Redis forgets such a session by itself, and what comes later is an
-	// EventUnknown.
+	// EventExpiredIdle and EventExpiredLifetime: a client presented a session past a limit that is
+	// still stored. Redis forgets such a session by itself, and the token is an EventUnknown then.
 	EventExpiredIdle     EventKind = "expired_idle"
 	EventExpiredLifetime EventKind = "expired_lifetime"
 
-	// EventTampered: a cookie came that this configuration cannot have made, or that a secret
-	// sealed which is not configured any more.
+	// EventEvicted: the memory driver dropped a session to stay within MaxSessions.
+	EventEvicted EventKind = "evicted"
+
+	// EventTampered: a sealed cookie came that names one of our secrets and fails authentication.
 	EventTampered EventKind = "tampered"
 
-	// EventUnknown: a token came that opens nothing: its session ended long ago, or the token
-	// was never issued.
+	// EventUnknown: a client presented a token that opens or ends nothing: its session ended long
+	// ago, its secret was replaced, or it was never issued.
 	EventUnknown EventKind = "unknown"
 
 	// EventLateChange: a change came after the response header and was not stored.
@@ -54,12 +57,13 @@ const (
 
 // The reasons of an EventEnded.
 const (
-	EndedByDestroy    = "destroy"      // Session.Destroy
-	EndedByLogout     = "logout"       // Session.Logout
-	EndedByList       = "list"         // Manager.End
-	EndedByOthers     = "others"       // Manager.EndOthers
-	EndedByAll        = "all"          // Manager.EndAll
-	EndedByMaxPerUser = "max_per_user" // a newer session of the user
+	reasonDestroy    = "destroy"
+	reasonLogout     = "logout"
+	reasonLogin      = "login"
+	reasonList       = "list"
+	reasonOthers     = "others"
+	reasonAll        = "all"
+	reasonMaxPerUser = "max_per_user"
 )
 
 // An Event is something that happened to a session. It never holds a token or a value.
@@ -67,13 +71,13 @@ type Event struct {
 	Kind   EventKind
 	Time   time.Time
 	Driver string
-	Handle string // of the session; empty where none is known
-	User   string // who is signed in; empty for a visitor and where it is not known
+	Handle string // of the session; empty if none is known
+	User   string // who is signed in; empty for a visitor and if it is not known
 	Reason string // of an EventEnded
 	Err    error  // of an EventUnavailable
 }
 
-// Attrs returns the event for slog. Fields that are empty are left out.
+// Attrs returns the event for slog. Empty fields are left out.
 func (e Event) Attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("event", string(e.Kind)), slog.String("driver", e.Driver)}
 	for _, a := range [...]slog.Attr{
@@ -92,54 +96,43 @@ func (e Event) Attrs() []slog.Attr {
 // LogValue makes an Event a group of a log line.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.Attrs()...) }
 
-// emit gives an event to Config.Events. A hook that panics stops nothing that the library does.
-func (m *Manager) emit(e Event) {
+// emit gives an event to Config.Events. If that panics, the library goes on.
+func (m *Manager) emit(ctx context.Context, e Event) {
 	if m.cfg.Events == nil {
 		return
 	}
-	if e.Time.IsZero() {
-		e.Time = m.now()
-	}
+	e.Time = m.now()
 	defer func() {
 		if v := recover(); v != nil {
-			m.log.logger.LogAttrs(context.Background(), slog.LevelError, "session: Config.Events panicked",
+			m.log.logger.LogAttrs(ctx, slog.LevelError, "session: Config.Events panicked",
 				slog.String("event", string(e.Kind)), slog.String("panic", fmt.Sprint(v)))
 		}
 	}()
-	m.cfg.Events(e)
+	m.cfg.Events(ctx, e)
 }
 
-// event emits what happened to the session of a record, which may be nil.
-func (s *Session) event(kind EventKind, rec *Record) {
-	if s.q.m.cfg.Events == nil {
+// emit reports what happened to the session of a record, which may be nil.
+func (s *Session) emit(kind EventKind, rec *driver.Record) {
+	m := s.request.manager
+	if m.cfg.Events == nil {
 		return
 	}
-	e := Event{Kind: kind, Driver: s.src.name}
+	e := Event{Kind: kind, Driver: s.source.name}
 	if rec != nil {
-		e.Handle = handleOf(rec.head.id)
-		e.User, _ = accountOf(rec, nil)
+		e.Handle, e.User = rec.ID().String(), rec.User()
 	}
-	s.q.m.emit(e)
+	m.emit(s.request.Context, e)
 }
 
-// stored tells what a save has made of the session.
-func (s *Session) announce(ch *Changes) {
-	if s.q.m.cfg.Events == nil {
-		return
-	}
-	e := Event{Driver: s.src.name}
-	e.User, _ = accountOf(s.base, ch)
+// announce reports what a save has made of the session.
+func (s *Session) announce(sv *save, rec *driver.Record) {
 	switch {
-	case s.base == nil:
-		e.Kind, e.Handle = EventCreated, handleOf(ch.id)
-	case ch.rotates:
-		e.Kind, e.Handle = EventRegenerated, handleOf(ch.id)
-	default:
-		return // a sign-in always has one of the two
+	case sv.New:
+		s.emit(EventCreated, rec)
+	case sv.identity.replace:
+		s.emit(EventRegenerated, rec)
 	}
-	s.q.m.emit(e)
-	if s.login {
-		e.Kind = EventLogin
-		s.q.m.emit(e)
+	if sv.identity.login != "" {
+		s.emit(EventLogin, rec)
 	}
 }

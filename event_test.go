@@ -1,18 +1,22 @@
 package session_test
 
 import (
-	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"example.com/session"
-	"example.com/session/internal/redistest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/session"
+	"example.com/session/internal/redistest"
+	"example.com/session/internal/suites/kit"
 )
 
 // An eventBook keeps what Config.Events was called with.
@@ -23,7 +27,7 @@ type eventBook struct {
 
 func recordEvents(cfg *session.Config) *eventBook {
 	b := new(eventBook)
-	cfg.Events = func(e session.Event) {
+	cfg.Events = func(_ context.Context, e session.Event) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(b.events, e)
@@ -53,93 +57,103 @@ func (b *eventBook) kinds() string {
 	return strings.Join(kinds, " ")
 }
 
-// R56: ASVS 16.3.3, OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle".
+// ASVS 16.3.3; OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle".
 func TestEachTurnInTheLifeOfASessionIsAnEvent(t *testing.T) {
 	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser, cfg.Lifetime = 1, 90*time.Minute
 		book := recordEvents(&cfg)
-		m := newManager(t, cfg)
-		c := setClock(m)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("a", 1) })
+		m := kit.NewManager(t, cfg)
+		c := kit.SetClock(m)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("a", 1) })
 		assert.Equal(t, "created", book.kinds())
-		c.advance(time.Second)
-		v.visit(func(s *session.Session) { s.Get("a") })
+		c.Advance(time.Second)
+		v.Visit(func(s *session.Session) { s.Get("a") })
 		assert.Equal(t, "opened", book.kinds())
-		c.advance(10 * time.Minute) // long enough for every driver to note the use
-		v.visit(func(s *session.Session) { s.Get("a") })
+		c.Advance(10 * time.Minute) // long enough for every driver to note the use
+		v.Visit(func(s *session.Session) { s.Get("a") })
 		book.take()
-		v.visit(func(s *session.Session) { s.Get("a") })
-		assert.Empty(t, book.kinds(), "it is the first time only")
+		v.Visit(func(s *session.Session) { s.Get("a") })
+		assert.Empty(t, book.kinds(), "it is opened for the first time only once")
 
-		v.visit(func(s *session.Session) { s.Login("ann") })
-		events := book.take()
-		require.Len(t, events, 2)
-		assert.Equal(t, session.EventRegenerated, events[0].Kind)
-		assert.Equal(t, session.EventLogin, events[1].Kind)
+		v.Visit(func(s *session.Session) { s.Login("ann") })
 		var handle string
-		v.visit(func(s *session.Session) { handle = s.Handle() })
-		assert.Equal(t, session.Event{Kind: session.EventLogin, Time: c.now(), Driver: cfg.Default, Handle: handle, User: "ann"}, events[1])
-		book.take()
+		v.Visit(func(s *session.Session) { handle = s.Handle() })
+		login := session.Event{Kind: session.EventLogin, Time: c.Now(), Driver: cfg.Default, Handle: handle, User: "ann"}
+		regenerated := login
+		regenerated.Kind = session.EventRegenerated
+		events := book.take()
+		require.GreaterOrEqual(t, len(events), 2)
+		assert.Equal(t, []session.Event{regenerated, login}, events[:2])
 
-		other := v.stranger()
-		other.visit(func(s *session.Session) { s.Login("ann") })
+		other := v.Stranger()
+		other.Visit(func(s *session.Session) { s.Login("ann") })
 		events = book.take()
 		require.Len(t, events, 3)
-		assert.Equal(t, session.Event{Kind: session.EventEnded, Time: c.now(), Driver: cfg.Default, Handle: handle,
-			User: "ann", Reason: session.EndedByMaxPerUser}, events[0])
+		assert.Equal(t, session.Event{Kind: session.EventEnded, Time: c.Now(), Driver: cfg.Default, Handle: handle,
+			User: "ann", Reason: "max_per_user"}, events[0])
 		assert.Equal(t, session.EventCreated, events[1].Kind)
-		other.visit(func(s *session.Session) { s.Regenerate() })
-		assert.Equal(t, "opened regenerated", book.kinds())
-		other.visit(func(s *session.Session) { handle = s.Handle(); s.Logout() })
-		events = book.take()
-		last := events[len(events)-1]
-		assert.Equal(t, session.EndedByLogout, last.Reason)
-		assert.Equal(t, handle, last.Handle)
-		assert.Equal(t, "ann", last.User)
-		other.visit(func(s *session.Session) { s.Set("a", 1); s.Save(); s.Destroy() })
+		assert.Equal(t, session.EventLogin, events[2].Kind)
+		handle = events[2].Handle
+		other.Visit(func(s *session.Session) { s.Logout() }) // it was not opened
+		assert.Equal(t, []session.Event{{Kind: session.EventEnded, Time: c.Now(), Driver: cfg.Default, Handle: handle,
+			User: "ann", Reason: "logout"}}, book.take())
+		other.Visit(func(s *session.Session) { s.Set("a", 1); s.Save(); s.Destroy() })
 		assert.Equal(t, "created ended:destroy", book.kinds())
 
-		v.login("bob")
-		require.NoError(t, m.EndAll(t.Context(), "bob"))
-		assert.Contains(t, book.kinds(), "ended:all")
-		v.login("bob")
+		v.Visit(func(s *session.Session) { s.Login("ann") })
 		book.take()
-		c.advance(time.Minute)
-		v.visit(func(s *session.Session) { assert.NoError(t, m.End(t.Context(), "bob", s.Handle())) })
-		assert.Contains(t, book.kinds(), "ended:list")
+		v.Visit(func(s *session.Session) { s.Login("bob") })
+		assert.Contains(t, book.kinds(), "created login ended:login")
+		require.NoError(t, m.EndAll(t.Context(), "bob"))
+		assert.Equal(t, "ended:all", book.kinds())
+		login2 := func() { v.Stranger().Visit(func(s *session.Session) { s.Login("bob") }) }
+		login2()
+		infos, err := m.Sessions(t.Context(), "bob")
+		require.NoError(t, err)
+		require.Len(t, infos, 1)
+		book.take()
+		assert.NoError(t, m.End(t.Context(), "bob", infos[0].Handle))
+		assert.Equal(t, "ended:list", book.kinds())
 	})
 }
 
 func TestTokensThatOpenNothingAreEvents(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Lifetime = 90 * time.Minute
 		book := recordEvents(&cfg)
-		m := newManager(t, cfg)
-		c := setClock(m)
-		v := newVisitor(t, m)
+		m := kit.NewManager(t, cfg)
+		c := kit.SetClock(m)
+		v := kit.NewVisitor(t, m)
 		name := "s_" + cfg.Default
-		v.visit(func(s *session.Session) { s.Get("a") }, "Cookie", name+"=garbage")
-		assert.Equal(t, "tampered", book.kinds())
-		if cfg.Default != "cookie" {
-			v.visit(func(s *session.Session) { s.Get("a") }, "Cookie", name+"="+session.NewToken(name).Value())
+		ask := func(cookie string) { v.Stranger().Visit(read, "Cookie", cookie) }
+		ask(name + "=garbage")
+		assert.Empty(t, book.kinds(), "it may be another application's")
+		v.Visit(func(s *session.Session) { s.Set("a", 1) })
+		book.take()
+		old := v.CookieHeader()
+		last := map[bool]string{true: "A", false: "B"}[old[len(old)-5] != 'A']
+		ask(old[:len(old)-5] + last + old[len(old)-4:])
+		if cfg.Default == "cookie" {
+			assert.Equal(t, "tampered", book.kinds())
+		} else {
+			assert.Equal(t, "unknown", book.kinds())
+			ask(name + "=" + wellFormed)
 			assert.Equal(t, "unknown", book.kinds())
 		}
-		v.visit(func(s *session.Session) { s.Set("a", 1) })
-		old := v.cookieHeader()
-		c.advance(61 * time.Minute)
+
+		c.Advance(61 * time.Minute)
+		ask(old)
+		assert.Equal(t, "expired_idle", book.kinds())
+		v.Visit(func(s *session.Session) { s.Set("b", 1) })
+		c.Advance(50 * time.Minute)
+		v.Visit(func(s *session.Session) { s.Set("b", 2) })
+		old = v.CookieHeader()
+		c.Advance(41 * time.Minute)
 		book.take()
-		v.stranger().visit(func(s *session.Session) { s.Get("a") }, "Cookie", old)
-		assert.Equal(t, expiry(cfg, "expired_idle"), book.kinds())
-		v.visit(func(s *session.Session) { s.Set("b", 1) })
-		c.advance(50 * time.Minute)
-		v.visit(func(s *session.Session) { s.Set("b", 2) })
-		old = v.cookieHeader()
-		c.advance(41 * time.Minute)
-		book.take()
-		v.stranger().visit(func(s *session.Session) { s.Get("a") }, "Cookie", old)
-		assert.Equal(t, expiry(cfg, "expired_lifetime"), book.kinds())
-		v.serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+		ask(old)
+		assert.Equal(t, "expired_lifetime", book.kinds())
+		v.Serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
 			w.WriteHeader(http.StatusOK)
 			s.Set("late", 1)
 		})
@@ -147,68 +161,91 @@ func TestTokensThatOpenNothingAreEvents(t *testing.T) {
 	})
 }
 
-// expiry is what is told of an expired session: redis does not say why it opens nothing.
-func expiry(cfg session.Config, kind string) string {
-	if cfg.Default == "redis" {
-		return "unknown"
-	}
-	return kind
-}
-
 func TestOutageIsOneEventAndItsEndAnother(t *testing.T) {
-	cfg := driverConfig(t, "redis")
+	cfg := kit.DriverConfig(t, "redis")
 	server := redistest.Start(t)
 	cfg.Redis.Host, cfg.Redis.Port = server.Host(), server.Port()
 	book := recordEvents(&cfg)
-	v := newVisitor(t, newManager(t, cfg))
-	v.visit(func(s *session.Session) { s.Set("a", 1) })
+	m := kit.NewManager(t, cfg)
+	clock := kit.SetClock(m)
+	v := kit.NewVisitor(t, m)
+	v.Visit(func(s *session.Session) { s.Set("a", 1) })
 	book.take()
 	server.Stop()
 	for range 3 {
-		v.visit(func(s *session.Session) { s.Get("a") })
+		v.Visit(read)
 	}
 	events := book.take()
 	require.Len(t, events, 1)
 	assert.Equal(t, session.EventUnavailable, events[0].Kind)
 	assert.ErrorIs(t, events[0].Err, session.ErrUnavailable)
 	server.Restart(t)
-	v.visit(func(s *session.Session) { s.Get("a") })
+	v.Visit(read)
+	assert.Equal(t, "unknown", book.kinds(), "it may fail again")
+	clock.Advance(3 * time.Second)
+	v.Visit(read)
 	assert.Equal(t, "available unknown", book.kinds())
 }
 
-// C10: CVE-2021-34428.
+func TestEvictionIsAnEventThatNamesTheSession(t *testing.T) {
+	cfg := kit.DriverConfig(t, "memory")
+	cfg.Memory.MaxSessions = 1
+	book := recordEvents(&cfg)
+	v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+	handle := login(v, "ann")
+	book.take()
+	login(v.Stranger(), "bob")
+	events := book.take()
+	i := slices.IndexFunc(events, func(e session.Event) bool { return e.Kind == session.EventEvicted })
+	require.GreaterOrEqual(t, i, 0, "%v", events)
+	assert.Equal(t, session.Event{Kind: session.EventEvicted, Time: events[i].Time, Driver: "memory", Handle: handle, User: "ann"}, events[i])
+}
+
+func TestEventHasTheContextOfItsRequest(t *testing.T) {
+	type key struct{}
+	cfg := kit.DriverConfig(t, "memory")
+	traces := make(map[session.EventKind]any)
+	cfg.Events = func(ctx context.Context, e session.Event) { traces[e.Kind] = ctx.Value(key{}) }
+	m := kit.NewManager(t, cfg)
+	handler := m.Middleware(kit.HTTPHandler(func(s *session.Session) { s.Login("ann"); s.Save(); s.Logout() }))
+	r := httptest.NewRequest("GET", "/", nil)
+	handler.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithValue(r.Context(), key{}, "trace")))
+	assert.Equal(t, map[session.EventKind]any{"created": "trace", "login": "trace", "ended": "trace"}, traces)
+}
+
+// CVE-2021-34428.
 func TestEventHookThatPanicsStopsNothing(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		var log bytes.Buffer
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		cfg.Events = func(session.Event) { panic("hook") }
-		v := newVisitor(t, newManager(t, cfg))
-		p := v.visit(func(s *session.Session) { s.Set("a", 1) })
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		log := kit.CaptureLog(&cfg)
+		cfg.Events = func(context.Context, session.Event) { panic("hook") }
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		p := v.Visit(func(s *session.Session) { s.Set("a", 1) })
 		assert.Equal(t, http.StatusOK, p.StatusCode)
-		copied := v.cookieHeader()
-		p = v.visit(func(s *session.Session) { s.Destroy() })
+		copied := v.CookieHeader()
+		p = v.Visit(func(s *session.Session) { s.Destroy() })
 		assert.Equal(t, http.StatusOK, p.StatusCode)
-		v.stranger().visit(func(s *session.Session) { assert.True(t, s.IsNew()) }, "Cookie", copied)
-		assert.Contains(t, log.String(), "Config.Events panicked")
+		v.Stranger().Visit(func(s *session.Session) { assert.True(t, s.IsNew()) }, "Cookie", copied)
+		assert.Contains(t, log.Text(), "Config.Events panicked")
 	})
 }
 
 // No event shows a token, and its attributes leave out what is not known.
 func TestEventIsLoggedWithoutAToken(t *testing.T) {
 	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
-		var log bytes.Buffer
-		logger := slog.New(slog.NewTextHandler(&log, nil))
-		cfg.Events = func(e session.Event) {
-			logger.LogAttrs(t.Context(), slog.LevelInfo, "session", e.Attrs()...)
+		log := kit.CaptureLog(&cfg)
+		logger := cfg.Logger
+		cfg.Events = func(ctx context.Context, e session.Event) {
+			logger.LogAttrs(ctx, slog.LevelInfo, "session", e.Attrs()...)
 			logger.Info("session", "event", e)
 		}
-		v := newVisitor(t, newManager(t, cfg))
-		v.login("ann")
-		_, value, _ := strings.Cut(v.cookieHeader(), "=")
-		v.visit(func(s *session.Session) { s.Logout() })
-		assert.NotContains(t, log.String(), value)
-		assert.Contains(t, log.String(), "event=ended")
-		assert.Contains(t, log.String(), "event.reason=logout")
-		assert.NotContains(t, log.String(), `=""`)
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		login(v, "ann")
+		_, value, _ := strings.Cut(v.CookieHeader(), "=")
+		v.Visit(func(s *session.Session) { s.Logout() })
+		assert.NotContains(t, log.Text(), value)
+		assert.NotContains(t, log.Text(), value[len(value)-34:], "the secret")
+		assert.Contains(t, log.Text(), "event=ended")
+		assert.Contains(t, log.Text(), "event.reason=logout")
+		assert.NotContains(t, log.Text(), `=""`)
 	})
 }

@@ -1,230 +1,218 @@
 package session
 
 import (
-	"net/http"
 	"slices"
-	"strings"
+
+	"example.com/session/driver"
 )
 
-// Flash stores a value that can be read in this request and in the next ones, until the first
-// response with status 200 to a request that came with it. It is apart from the data of the
-// same key, which it hides while it lives.
+// A flashUse is what a request does with flash, beside the operations that it stores.
+type flashUse struct {
+	now     []flashNow
+	read    []string            // keys of flash that came with the request and was read
+	expired int                 // how many of read had been read when the commit expired flash
+	shown   []driver.FlashValue // expired by the commit; this request still reads them
+}
+
+// A flashNow is a value of FlashNow.
+type flashNow struct{ key, encoded string }
+
+func (f *flashUse) lookupNow(key string) (string, bool) {
+	for i := range f.now {
+		if f.now[i].key == key {
+			return f.now[i].encoded, true
+		}
+	}
+	return "", false
+}
+
+func (f *flashUse) dropNow(key string) {
+	f.now = slices.DeleteFunc(f.now, func(n flashNow) bool { return n.key == key })
+}
+
+// Flash stores a value that can be read in this request and in later ones, until a later request
+// for a page gets status 200. While there is flash, Get returns it and not the data of that key.
+// Errors are those of Set.
 func (s *Session) Flash(key string, value any) {
+	s.putFlash(key, value, driver.Set)
+}
+
+// FlashAdd appends a value to the list of flash values under a key. A value that Flash stored
+// becomes the first element. Get returns the list as []any, and a Key of a slice type reads it too.
+// Two messages of one request, or of two parallel ones, are both shown.
+func (s *Session) FlashAdd(key string, value any) {
+	s.putFlash(key, value, driver.Append)
+}
+
+func (s *Session) putFlash(key string, value any, kind driver.OpKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	encoded, ok := s.encode("flash", key, value)
+	encoded, ok := s.encode("flash", driver.Flash, key, value)
 	if !ok {
 		return
 	}
-	s.dropNow(key)
-	for _, ch := range s.edit() {
-		if ch != nil {
-			ch.flash(key, encoded)
-		}
+	s.flash.dropNow(key)
+	if !s.mayChange("flash") {
+		return
+	}
+	op := driver.Op{Kind: kind, Part: driver.Flash, Key: key, Encoded: encoded}
+	if kind == driver.Append {
+		s.pending.add(op)
+	} else {
+		s.pending.put(op)
 	}
 }
 
-// FlashNow stores a value that can be read in this request only. It never leaves the process.
+// FlashNow stores a value that only this request can read. It never leaves the process.
 func (s *Session) FlashNow(key string, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	encoded, ok := s.encode("flash", key, value)
+	encoded, ok := s.encode("flash", driver.Flash, key, value)
 	if !ok {
 		return
 	}
 	s.open()
-	s.dropNow(key)
-	s.extra().now = append(s.extra().now, entry{key: key, value: encoded})
+	s.flash.dropNow(key)
+	s.flash.now = append(s.flash.now, flashNow{key, encoded})
 }
 
-// KeepFlash makes flash values that came with this request live one request more. The clock of
-// their FlashTTL starts anew. Keys that came with no flash are passed over.
+// KeepFlash keeps flash that an earlier request stored: it lives for one more page. Its FlashTTL
+// starts anew. Keys without flash are ignored.
 func (s *Session) KeepFlash(keys ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open()
-	for e := range s.liveFlash() {
-		if !slices.Contains(keys, e.key) {
-			continue
-		}
-		for _, ch := range s.edit() {
-			if ch != nil {
-				ch.keep(e.key, e.stamp)
-			}
-		}
-	}
+	s.keepFlash(func(key string) bool { return slices.Contains(keys, key) })
 }
 
-// Reflash is KeepFlash for all the flash that came with this request.
+// Reflash is KeepFlash for all flash that an earlier request stored.
 func (s *Session) Reflash() {
 	s.mu.Lock()
-	s.open()
-	var keys []string
-	for e := range s.liveFlash() {
-		keys = append(keys, e.key)
-	}
-	s.mu.Unlock()
-	s.KeepFlash(keys...)
-}
-
-// ResetFlash clears the flash and leaves the data: what the record holds when it is committed.
-func (s *Session) ResetFlash() {
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, ch := range s.edit() {
-		if ch != nil {
-			ch.clearFlashes()
+	s.keepFlash(func(string) bool { return true })
+}
+
+func (s *Session) keepFlash(keep func(key string) bool) {
+	s.open()
+	for _, v := range s.arrivedFlash() {
+		if keep(v.Key) && s.isLive(v) && s.mayExpire(v) && s.mayChange("keep flash") {
+			s.pending.add(driver.Op{Kind: driver.Keep, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
 		}
-	}
-	if s.extras != nil {
-		s.extras.now = nil
 	}
 }
 
-// collectFlash adds every live flash value as this request sees it, over the data of its key.
-func (s *Session) collectFlash(into map[string]string) {
-	for e := range s.liveFlash() {
-		if value, ok := s.lookupFlash(e.key); ok {
-			into[e.key] = value
-		}
+// ResetFlash clears the flash that the session holds when it is committed, and leaves data.
+func (s *Session) ResetFlash() { s.clear(driver.Flash) }
+
+// arrivedFlash returns the flash that came with this request.
+func (s *Session) arrivedFlash() []driver.FlashValue {
+	if s.loaded.record == nil || !s.loaded.record.HasFlash() {
+		return nil
 	}
-	if s.view != nil {
-		for i := range s.view.ops {
-			if op := &s.view.ops[i]; op.Kind == OpFlash {
-				into[op.Key] = op.Value
+	return slices.Collect(s.loaded.record.Flash())
+}
+
+// mayExpire reports whether this request has neither replaced nor deleted a flash value that came,
+// nor kept or expired it already.
+func (s *Session) mayExpire(v driver.FlashValue) bool {
+	if s.pending.clearFlash {
+		return false
+	}
+	return !slices.ContainsFunc(s.pending.ops, func(op driver.Op) bool {
+		return op.Part == driver.Flash && op.Key == v.Key && op.Kind != driver.Append &&
+			(op.Kind != driver.Keep && op.Kind != driver.Expire || op.Stamp == v.Stamp)
+	})
+}
+
+// isLive judges the FlashTTL as of when the session was opened, so that a value does not disappear
+// in the middle of a request.
+func (s *Session) isLive(v driver.FlashValue) bool {
+	return v.Until.IsZero() || s.loaded.at.Before(v.Until)
+}
+
+// storedFlash calls do for each live flash value that is stored, or that the commit has expired.
+func (s *Session) storedFlash(do func(v driver.FlashValue)) {
+	if rec := s.view(); rec != nil && rec.HasFlash() {
+		for v := range rec.Flash() {
+			if s.isLive(v) {
+				do(v)
 			}
 		}
 	}
-	if s.extras != nil {
-		for i := range s.extras.now {
-			into[s.extras.now[i].key] = s.extras.now[i].value
-		}
+	for _, v := range s.flash.shown {
+		do(v)
 	}
 }
 
-func (s *Session) dropNow(key string) {
-	if s.extras != nil {
-		s.extras.now = slices.DeleteFunc(s.extras.now, func(e entry) bool { return e.key == key })
-	}
-}
-
-// lookupFlash returns the encoded live flash value of a key as this request sees it, and notes
-// that the handler looked at it.
-func (s *Session) lookupFlash(key string) (string, bool) {
-	if op := s.view.find(key, true); op != nil && op.Kind != OpKeepFlash {
-		return op.Value, op.Kind == OpFlash
-	}
-	if s.view != nil && s.view.clearFlash {
-		return "", false
-	}
-	if !s.rec.hasFlash() {
-		return "", false
-	}
-	e, ok := s.rec.flashEntries().find(key)
-	if !ok || !s.isLive(e) {
-		return "", false
-	}
-	if x := s.extra(); !slices.Contains(x.looked, key) {
-		x.looked = append(x.looked, key)
-	}
-	return e.value, true
-}
-
-// isLive judges the FlashTTL once, as of when the session was opened.
-func (s *Session) isLive(e entry) bool {
-	return e.until == 0 || s.loaded.UnixMilli() < e.until
-}
-
-// liveFlash returns the flash that came with this request.
-func (s *Session) liveFlash() func(yield func(entry) bool) {
-	return func(yield func(entry) bool) {
-		for c := s.rec.flashEntries(); c.next(); {
-			if s.isLive(c.entry) && !yield(c.entry) {
+// lookupFlash returns the flash under a key as this request sees it, and notes that the handler has
+// read what came.
+func (s *Session) lookupFlash(key string) (v value, ok bool) {
+	if !s.pending.clearFlash {
+		s.storedFlash(func(f driver.FlashValue) {
+			if f.Key != key {
 				return
 			}
+			v, ok = value{f.Encoded, append(v.list, f.Encoded), f.Listed}, true
+			if !slices.Contains(s.flash.read, key) {
+				s.flash.read = append(s.flash.read, key)
+			}
+		})
+	}
+	if s.pending.find(driver.Flash, key) == nil {
+		return v, ok
+	}
+	for i := range s.pending.ops {
+		op := &s.pending.ops[i]
+		if op.Part != driver.Flash || op.Key != key {
+			continue
+		}
+		switch op.Kind {
+		case driver.Set:
+			v, ok = value{encoded: op.Encoded, list: []string{op.Encoded}}, true
+		case driver.Delete:
+			v, ok = value{}, false
+		case driver.Append:
+			v, ok = value{op.Encoded, append(v.list, op.Encoded), true}, true
+		}
+	}
+	return v, ok
+}
+
+// flashKeys returns the keys that may have flash.
+func (s *Session) flashKeys() map[string]bool {
+	keys := make(map[string]bool)
+	s.storedFlash(func(v driver.FlashValue) { keys[v.Key] = true })
+	for i := range s.pending.ops {
+		if op := &s.pending.ops[i]; op.Part == driver.Flash {
+			keys[op.Key] = true
+		}
+	}
+	return keys
+}
+
+// expireFlash adds the operations that expire the flash that came with the request: on a page all
+// of it, otherwise what the handler has read. What is stored changes, not what this request reads:
+// a template that streams still finds its message.
+func (s *Session) expireFlash() {
+	s.flash.expired = len(s.flash.read)
+	arrived := s.arrivedFlash()
+	if len(arrived) == 0 || s.request.showing() == showsNothing {
+		return
+	}
+	for _, v := range arrived {
+		if (s.request.showing() == showsPage || slices.Contains(s.flash.read, v.Key)) && s.mayExpire(v) {
+			s.pending.add(driver.Op{Kind: driver.Expire, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
+			if s.isLive(v) {
+				s.flash.shown = append(s.flash.shown, v)
+			}
 		}
 	}
 }
 
-// age adds to ch what ends with this response of the flash that came with the request. It
-// works on what is stored and leaves alone what this request reads: a template that streams
-// still finds its message.
-func (s *Session) age(ch *Changes) {
-	page := isPage(s.q.original)
-	s.aged = s.looks()
-	for c := s.rec.flashEntries(); c.next(); {
-		if page || s.lookedAt(c.entry.key) {
-			ch.expire(c.entry.key, c.entry.stamp)
-		}
-	}
+// expiresLate reports whether the handler of a request that is not for a page has read flash only
+// after the header was sent. If expiring it would need a cookie, it stays until the next page.
+func (s *Session) expiresLate() bool {
+	return len(s.flash.read) > s.flash.expired && s.request.showing() == showsPart && s.stored != nil && !s.needsCookie()
 }
 
-// agesLate reports whether the handler of a request that is not for a page looked at flash only
-// after the header had gone. Where ending it would need a cookie, it stays until the next page.
-func (s *Session) agesLate() bool {
-	return s.q.aging && s.looks() > s.aged && !isPage(s.q.original) && s.rec != nil && !s.dead && !s.needsCookie()
-}
-
-// looks returns how many values of the flash that came were looked at.
-func (s *Session) looks() int {
-	if s.extras == nil {
-		return 0
-	}
-	return len(s.extras.looked)
-}
-
-func (s *Session) lookedAt(key string) bool {
-	return s.extras != nil && slices.Contains(s.extras.looked, key)
-}
-
-// ages reports whether flash that came with a request may end with a response of this status.
-func ages(r *http.Request, status int) bool {
-	return status == http.StatusOK && r.Method != http.MethodHead && !isPrefetch(r.Header)
-}
-
-// isPrefetch reports whether the browser says that nobody looks at the page yet. The header is
-// a structured item that may have parameters: "prefetch;anonymous-client-ip".
-func isPrefetch(h http.Header) bool {
-	purpose := h["Sec-Purpose"]
-	if len(purpose) == 0 {
-		return false
-	}
-	item, _, _ := strings.Cut(purpose[0], ";")
-	return strings.TrimSpace(item) == "prefetch"
-}
-
-// isPage reports whether the request is for what a person looks at. Clients that do not say so
-// are taken at their word that they ask for the page.
-func isPage(r *http.Request) bool {
-	dest := r.Header["Sec-Fetch-Dest"]
-	if len(dest) == 0 {
-		return true
-	}
-	switch dest[0] {
-	case "document", "frame", "iframe":
-		return true
-	}
-	return false
-}
-
-// pending reports whether the session holds flash after the changes, dead by its clock or not.
-func pending(rec *Record, ch *Changes) bool {
-	if ch == nil {
-		return rec.hasFlash()
-	}
-	for i := range ch.ops {
-		if ch.ops[i].Kind == OpFlash {
-			return true
-		}
-	}
-	if ch.clearFlash {
-		return false
-	}
-	for c := rec.flashEntries(); c.next(); {
-		op := ch.find(c.entry.key, true)
-		if op == nil || op.Kind == OpKeepFlash || op.Kind == OpExpireFlash && op.Stamp != c.entry.stamp {
-			return true
-		}
-	}
-	return false
-}
+// hasFlash reports whether the stored session holds flash, whether or not its FlashTTL has passed.
+func (s *Session) hasFlash() bool { return s.stored != nil && s.stored.HasFlash() }

@@ -1,26 +1,78 @@
 package session
 
+import "example.com/session/driver"
+
 // Get returns the value under a key as a T: structs, slices, time.Time, []byte, numbers of any
-// size. Numbers are converted where the value fits exactly, and nothing else is. It reports
-// false when there is no value, and also when there is one that is no T; then the kind of
-// value is logged, and Session.Err and Session.Scan tell why.
+// size. Numbers are converted if the value fits exactly; nothing else is converted. ok is false if
+// there is no value or it cannot be read as a T; then Session.Err returns the reason, and the kind
+// of the value is logged.
 func Get[T any](s *Session, key string) (T, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var zero T
-	encoded, ok := s.lookup(key)
+	v, ok := s.lookup(key)
 	if !ok {
 		return zero, false
 	}
-	value, err := decodeAs[T](s.q.m.codec(), encoded)
+	got, err := scanAs[T](s, v)
 	if err != nil {
-		s.unreadable(key, encoded, err)
+		s.unreadable(key, v.encoded, err)
 		return zero, false
 	}
-	return value, true
+	return got, true
 }
 
-// A Key is a key whose value has one type, so that the compiler knows it:
+// Update gives change the value under a key as this request sees it, or the zero value if there is
+// none, and stores the result. Only data is read, never flash. If another request has changed the
+// key by the time of the commit, change runs again on the new value, until the result is stored or
+// Config.StoreTimeout ends. So parallel changes of one value are all kept on memory, redis and
+// every Store. On the cookie driver the last response wins.
+//
+// change may run several times: it must not have side effects, and must not use the session. It may
+// modify and return its argument, which is decoded anew for each run.
+// Updates of one key compose; a later Set or Delete discards them. If the value cannot be read as a
+// T, Update returns an error; on a rerun, the request fails at the commit.
+func Update[T any](s *Session, key string, change func(T) T) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open()
+	if s.loaded.err != nil {
+		return s.loaded.err
+	}
+	k := opKey{key, driver.Data}
+	if !s.checkKey("update", k) {
+		return s.problems.first
+	}
+	codec := s.request.manager.codec
+	run := func(old string) (string, error) {
+		var current T
+		if old != "" {
+			var err error
+			if current, err = decodeAs[T](codec, old); err != nil {
+				return "", err
+			}
+		}
+		changed := change(current)
+		encoded, err := encodeValue(codec, changed)
+		if err != nil {
+			return "", &driver.ValueError{Op: "update", Key: key, Reason: err.Error()}
+		}
+		return encoded, nil
+	}
+	old, _ := s.lookupData(key)
+	encoded, err := run(old)
+	if err != nil {
+		return err
+	}
+	if s.mayChange("update") {
+		s.problems.forgetKey(k)
+		stored, _ := s.storedData(key)
+		s.pending.update(key, stored, encoded, run)
+	}
+	return nil
+}
+
+// A Key is a key whose value has one type, so that the compiler checks it:
 //
 //	const cart session.Key[Cart] = "cart"
 //
@@ -28,13 +80,17 @@ func Get[T any](s *Session, key string) (T, bool) {
 //	cart.Set(s, c)
 type Key[T any] string
 
-// Get returns the value and reports whether there is one.
+// Get returns the value, and reports whether there is one that can be read as a T. See the function
+// Get.
 func (k Key[T]) Get(s *Session) (T, bool) { return Get[T](s, string(k)) }
 
 // Set stores the value.
 func (k Key[T]) Set(s *Session, value T) { s.Set(string(k), value) }
 
-// Flash stores the value for this request and the next.
+// Update changes the value without losing a change of a parallel request. See the function Update.
+func (k Key[T]) Update(s *Session, change func(T) T) error { return Update(s, string(k), change) }
+
+// Flash stores the value for this request and the next page.
 func (k Key[T]) Flash(s *Session, value T) { s.Flash(string(k), value) }
 
 // Has reports whether there is a value.
@@ -47,5 +103,5 @@ func (k Key[T]) Pull(s *Session) (T, bool) {
 	return value, ok
 }
 
-// Delete deletes the value and reports whether there was one.
+// Delete deletes the value, and reports whether there was one.
 func (k Key[T]) Delete(s *Session) bool { return s.Delete(string(k)) }

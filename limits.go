@@ -1,188 +1,99 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"example.com/session/driver"
 )
 
-// An Assurance names limits for the sessions of an authentication assurance level of NIST SP
-// 800-63B-4: reauthentication, overall and after inactivity.
+// An Assurance names an authentication assurance level of NIST SP 800-63B-4. It limits how long a
+// session lasts, from the sign-in and from the last activity.
 type Assurance string
 
-// The presets for Config.Limits. The limits of AAL3 are a SHALL there, the others a SHOULD.
+// The levels for Config.Assurance. NIST requires the limits of AAL3 and recommends the others.
 const (
-	AAL1 Assurance = "AAL1" // 30 days in all, no limit of inactivity (section 2.1.3)
-	AAL2 Assurance = "AAL2" // 24 hours in all, 1 hour of inactivity (section 2.2.3)
-	AAL3 Assurance = "AAL3" // 12 hours in all, 15 minutes of inactivity (section 2.3.3)
+	AAL1 Assurance = "AAL1" // 30 days from the sign-in, no limit of inactivity (section 2.1.3)
+	AAL2 Assurance = "AAL2" // 24 hours from the sign-in, 1 hour of inactivity (section 2.2.3)
+	AAL3 Assurance = "AAL3" // 12 hours from the sign-in, 15 minutes of inactivity (section 2.3.3)
 )
 
-// limits returns what the preset allows at most; ok is false where there is none of the name.
-func (a Assurance) limits() (l Limits, ok bool) {
+// caps returns the longest limits that a allows. They are zero if a sets none.
+func (a Assurance) caps() driver.Limits {
 	const day = 24 * time.Hour
 	switch a {
 	case AAL1:
-		return Limits{Lifetime: 30 * day, Idle: 30 * day}, true
+		return driver.Limits{Lifetime: 30 * day, Idle: 30 * day}
 	case AAL2:
-		return Limits{Lifetime: day, Idle: time.Hour}, true
+		return driver.Limits{Lifetime: day, Idle: time.Hour}
 	case AAL3:
-		return Limits{Lifetime: 12 * time.Hour, Idle: 15 * time.Minute}, true
+		return driver.Limits{Lifetime: 12 * time.Hour, Idle: 15 * time.Minute}
 	}
-	return Limits{}, false
+	return driver.Limits{}
 }
 
-func parseAssurance(text string) (Assurance, error) {
-	if _, ok := Assurance(text).limits(); !ok && text != "" {
-		return "", errors.New(`want "AAL1", "AAL2" or "AAL3"`)
-	}
-	return Assurance(text), nil
-}
-
-// A SessionPolicy says what happens at Config.MaxPerUser. Its text form is "end_oldest" or
-// "refuse_new".
-type SessionPolicy int
-
-const (
-	// EndOldest ends the session of the user that was signed in first. Whoever has the user's
-	// password can so end the user's own sessions.
-	EndOldest SessionPolicy = iota
-
-	// RefuseNew refuses the sign-in with ErrTooManySessions. Whoever has the user's password
-	// can so keep the user out, until the sessions are ended.
-	RefuseNew
-)
-
-// String returns the text form of p.
-func (p SessionPolicy) String() string {
-	switch p {
-	case EndOldest:
-		return "end_oldest"
-	case RefuseNew:
-		return "refuse_new"
-	}
-	return fmt.Sprintf("SessionPolicy(%d)", int(p))
-}
-
-func parseSessionPolicy(text string) (SessionPolicy, error) {
-	for p := EndOldest; p <= RefuseNew; p++ {
-		if text == p.String() {
-			return p, nil
-		}
-	}
-	return 0, errors.New(`want "end_oldest" or "refuse_new"`)
-}
-
-// validateAccounts reports every fault of what Config says about users at once.
-func (c Config) validateAccounts() error {
-	faults := []error{
-		checkLimit("LockAfter", c.LockAfter),
-		checkNotNegative("Cookie.RevocationWindow", c.Cookie.RevocationWindow),
-		c.validatePreset(),
-		c.validateRevocation(c.Cookie),
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
-		if d, ok := c.Drivers[name].(*CookieDriver); ok {
-			faults = append(faults, c.validateRevocation(d.cfg))
-		}
-	}
-	if c.MaxPerUser < 0 {
-		faults = append(faults, configFault("MaxPerUser", "%d is negative: leave it 0 for any number", c.MaxPerUser))
-	}
-	if c.AtMaxPerUser < EndOldest || c.AtMaxPerUser > RefuseNew {
-		faults = append(faults, configFault("AtMaxPerUser", "%d is no policy: use EndOldest or RefuseNew", int(c.AtMaxPerUser)))
-	}
-	if c.MaxPerUser > 0 && c.driverName() == builtinCookie && c.Cookie.Revocation == "" {
-		faults = append(faults, configFault("MaxPerUser", "the cookie driver cannot count sessions by itself: "+
-			"set Config.Cookie.Revocation, or choose the memory or redis driver"))
-	}
-	if c.LockAfter > 0 && c.LockAfter >= c.idleTimeoutOr(c.ownIdle()) {
-		faults = append(faults, configFault("LockAfter", "%v is not shorter than the idle timeout of %v, "+
-			"which ends the session: make one shorter or the other longer", c.LockAfter, c.idleTimeoutOr(c.ownIdle())))
-	}
-	return errors.Join(faults...)
-}
-
-// validateRevocation refuses a driver that is not there or keeps no index of users.
-func (c Config) validateRevocation(cookie CookieConfig) error {
-	const field = "Cookie.Revocation"
-	name := cookie.Revocation
-	if name != "" && !slices.Contains(c.driverNames(), name) {
-		return fmt.Errorf("%w (Config.%s)", c.unknownDriver(name), field)
-	}
-	tracks := name == "" || name == builtinRedis || name == builtinMemory && !c.Memory.ByClientIP
-	switch d := c.Drivers[name].(type) {
-	case *MemoryDriver:
-		tracks = !d.cfg.ByClientIP
-	case accountIndex:
-		tracks = true
-	}
-	if !tracks {
-		return configFault(field, "driver %q cannot keep track of users: name the memory or redis driver, "+
-			"or one that StoreDriver makes", name)
-	}
-	return nil
-}
-
-// ownIdle returns the idle timeout that the default driver has of its own, 0 for none.
-func (c Config) ownIdle() time.Duration {
-	switch c.driverName() {
-	case builtinCookie:
-		return c.Cookie.IdleTimeout
-	case builtinMemory:
-		return c.Memory.IdleTimeout
-	case builtinRedis:
-		return c.Redis.IdleTimeout
-	}
-	return ownIdle(c.Drivers[c.driverName()])
-}
-
-// ownIdle returns the idle timeout that a driver was made with, 0 for none.
-func ownIdle(d Driver) time.Duration {
-	switch d := d.(type) {
-	case *MemoryDriver:
-		return d.cfg.IdleTimeout
-	case *CookieDriver:
-		return d.cfg.IdleTimeout
-	case *RedisDriver:
-		return d.cfg.IdleTimeout
-	}
-	return 0
-}
-
-// within returns limits that are no longer than the preset's. Who signed in, and is still signed
-// in, has to do so again when the preset's time since then is over, whatever the session did.
-func (a Assurance) within(l Limits, since time.Duration) Limits {
-	if preset, ok := a.limits(); ok {
-		l.Lifetime = max(time.Millisecond, min(l.Lifetime, preset.Lifetime-since))
-		l.Idle = min(l.Idle, preset.Idle)
+// within returns limits that are no longer than a allows.
+func (a Assurance) within(l driver.Limits) driver.Limits {
+	if caps := a.caps(); caps.Lifetime > 0 {
+		l.Lifetime, l.Idle = min(l.Lifetime, caps.Lifetime), min(l.Idle, caps.Idle)
 	}
 	return l
 }
 
-// validatePreset refuses limits that are longer than the preset's.
-func (c Config) validatePreset() error {
-	if _, err := parseAssurance(string(c.Limits)); err != nil {
-		return configFault("Limits", "%.64q is not known: %v", string(c.Limits), err)
+var assuranceLevels = map[string]Assurance{"": "", "AAL1": AAL1, "AAL2": AAL2, "AAL3": AAL3}
+
+// checkAssurance reports an unknown level, and limits that exceed its caps.
+func (c Config) checkAssurance() (problems []error) {
+	if _, ok := assuranceLevels[string(c.Assurance)]; !ok {
+		return []error{configError("Assurance", "%.64q is not a level: use AAL1, AAL2 or AAL3",
+			string(c.Assurance))}
 	}
-	preset, ok := c.Limits.limits()
-	if !ok {
+	caps := c.Assurance.caps()
+	if caps.Lifetime == 0 {
 		return nil
 	}
-	var faults []error
-	check := func(field string, d, most time.Duration) {
-		if d > most {
-			faults = append(faults, configFault(field, "%v is more than the %v that Limits %s allows", d, most, c.Limits))
+	check := func(field string, d, longest time.Duration) {
+		if d > longest {
+			problems = append(problems, configError(field,
+				"%v is more than the %v that Assurance %s allows: make it shorter", d, longest, c.Assurance))
 		}
 	}
-	check("Lifetime", c.Lifetime, preset.Lifetime)
-	check("IdleTimeout", c.IdleTimeout, preset.Idle)
-	check("Cookie.IdleTimeout", c.Cookie.IdleTimeout, preset.Idle)
-	check("Memory.IdleTimeout", c.Memory.IdleTimeout, preset.Idle)
-	check("Redis.IdleTimeout", c.Redis.IdleTimeout, preset.Idle)
+	check("Lifetime", c.Lifetime, caps.Lifetime)
+	check("IdleTimeout", c.IdleTimeout, caps.Idle)
+	check("Cookie.IdleTimeout", c.Cookie.IdleTimeout, caps.Idle)
+	check("Memory.IdleTimeout", c.Memory.IdleTimeout, caps.Idle)
+	check("Redis.IdleTimeout", c.Redis.IdleTimeout, caps.Idle)
 	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
-		check(fmt.Sprintf("Drivers[%.64q]: IdleTimeout", name), ownIdle(c.Drivers[name]), preset.Idle)
+		idle, _ := ownLimits(c.Drivers[name])
+		check(fmt.Sprintf("Drivers[%.64q]: IdleTimeout", name), idle, caps.Idle)
 	}
-	return errors.Join(faults...)
+	return problems
+}
+
+// A SignInPolicy says what happens to a sign-in at Config.MaxPerUser. Its text form is
+// "end_oldest" or "refuse_new".
+type SignInPolicy int
+
+const (
+	// EndOldest ends the session of the user that was signed in first. Whoever knows the user's
+	// password can end the user's own sessions in this way.
+	EndOldest SignInPolicy = iota
+
+	// RefuseNew refuses the sign-in with ErrTooManySessions. Whoever knows the user's password can
+	// lock the user out in this way, until the sessions are ended.
+	RefuseNew
+)
+
+var signInPolicies = map[string]SignInPolicy{"end_oldest": EndOldest, "refuse_new": RefuseNew}
+
+// String returns the text form of p.
+func (p SignInPolicy) String() string {
+	for text, policy := range signInPolicies {
+		if policy == p {
+			return text
+		}
+	}
+	return fmt.Sprintf("SignInPolicy(%d)", int(p))
 }

@@ -5,181 +5,138 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"example.com/session/driver"
 )
 
-// logEvery is how often one kind of event that clients can cause is logged at most.
+// logEvery is how often one kind of message that clients can cause is logged at most.
 const logEvery = time.Minute
 
-// An eventLog writes what the operator should know. What clients can cause is written at most
-// once a minute a kind, with the count of what was passed over; what they sent goes into
-// attributes, never into the message, and tokens and values go nowhere.
+// An eventLog writes what the operator should know. What clients can cause is written at most once
+// a minute a kind, with the number of messages that were left out. What clients sent goes into
+// attributes, never into the message. Tokens and values go nowhere.
 type eventLog struct {
 	logger *slog.Logger
 	now    func() time.Time
 	plain  sync.Once
 
-	mu   sync.Mutex
-	seen map[string]*occasion // by message: a fixed set of texts
+	mu    sync.Mutex
+	kinds map[string]*rateLimit // by message: a fixed set of texts
 }
 
-// An occasion counts one kind of event between two lines of the log.
-type occasion struct {
-	last   time.Time
-	passed int
-}
-
-// An operation is one that a store was asked for.
-type operation struct {
-	kind  uint32 // reading or writing
-	began time.Time
-}
-
-const (
-	reading = 1 << iota
-	writing
-)
-
-// An outage is the time in which a store does not serve. It lasts until each kind of operation
-// that failed is served again: a store whose memory is full refuses to write and reads all the
-// while, and each of its answers would begin or end an outage of its own.
-type outage struct {
-	failing atomic.Uint32 // kinds of operation; 0: the store serves
-
-	mu           sync.Mutex
-	since, ended time.Time
-	failed       int
-}
-
-// fails notes that an operation failed and reports whether an outage begins with it. One that
-// began before the last outage ended belongs to that: it has waited for its time-out.
-func (o *outage) fails(op operation, now time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	begins := o.failing.Load() == 0
-	if begins {
-		if op.began.Before(o.ended) {
-			return false
-		}
-		o.since, o.failed = now, 0
-	}
-	o.failed++
-	o.failing.Or(op.kind)
-	return begins
-}
-
-// serves notes that an operation was served and reports whether the outage ends with it: how
-// long it was and how many operations failed. One that began earlier says nothing about it.
-func (o *outage) serves(op operation, now time.Time) (ends bool, lasted time.Duration, failed int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	failing := o.failing.Load()
-	if failing&op.kind == 0 || op.began.Before(o.since) {
-		return false, 0, 0
-	}
-	o.failing.Store(failing &^ op.kind)
-	if failing != op.kind {
-		return false, 0, 0
-	}
-	o.ended = now
-	return true, now.Sub(o.since), o.failed
+// A rateLimit counts one kind of message between two lines of the log.
+type rateLimit struct {
+	last    time.Time
+	leftOut int
 }
 
 func newEventLog(logger *slog.Logger, now func() time.Time) *eventLog {
-	return &eventLog{logger: logger, now: now, seen: make(map[string]*occasion)}
+	return &eventLog{logger: logger, now: now, kinds: make(map[string]*rateLimit)}
 }
 
-// occasionally logs an event unless one of its kind was logged within the last minute.
-func (l *eventLog) occasionally(level slog.Level, text string, attrs ...slog.Attr) {
-	l.mu.Lock()
-	o := l.seen[text]
-	now := l.now()
-	if o == nil {
-		o = new(occasion)
-		l.seen[text] = o
-	} else if now.Sub(o.last) < logEvery {
-		o.passed++
-		l.mu.Unlock()
-		return
+// atMostOncePerMinute logs a message unless one of its kind was logged within the last minute.
+func (l *eventLog) atMostOncePerMinute(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	leftOut, ok := l.allow(text)
+	if ok {
+		l.logger.LogAttrs(ctx, level, text, append(attrs, slog.Int("more_since_last", leftOut))...)
 	}
-	passed := o.passed
-	o.last, o.passed = now, 0
-	l.mu.Unlock()
-	l.logger.LogAttrs(context.Background(), level, text, append(attrs, slog.Int("more_since_last", passed))...)
 }
 
-func (l *eventLog) tampered(src *source) {
-	l.occasionally(slog.LevelWarn, "session: a cookie came that cannot be ours; it is cleared", driverAttr(src))
+func (l *eventLog) allow(text string) (leftOut int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit, now := l.kinds[text], l.now()
+	if limit == nil {
+		limit = new(rateLimit)
+		l.kinds[text] = limit
+	} else if now.Sub(limit.last) < logEvery {
+		limit.leftOut++
+		return 0, false
+	}
+	leftOut = limit.leftOut
+	limit.last, limit.leftOut = now, 0
+	return leftOut, true
 }
 
-func (l *eventLog) doubles(src *source) {
-	l.occasionally(slog.LevelWarn, "session: several different cookies of one name came", driverAttr(src),
-		slog.String("cookie", src.cookie))
+func (l *eventLog) tampered(s *Session) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a sealed cookie failed authentication; it is ignored",
+		driverAttr(s.source))
 }
 
-func (l *eventLog) dropped(src *source, err error) {
-	l.occasionally(slog.LevelWarn, "session: changes were dropped: the session had ended meanwhile",
-		driverAttr(src), slog.Any("error", err))
+func (l *eventLog) severalCookies(s *Session) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a request has several different cookies of one name",
+		driverAttr(s.source), slog.String("cookie", s.source.cookie))
 }
 
-func (l *eventLog) late(src *source, op string) {
-	l.occasionally(slog.LevelWarn, "session: a change came after the response header and was not stored",
-		driverAttr(src), slog.String("operation", op))
+func (l *eventLog) dropped(s *Session, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn,
+		"session: changes were dropped, because the session had ended or its token was replaced meanwhile",
+		driverAttr(s.source), slog.Any("error", err))
 }
 
-func (l *eventLog) unreadable(src *source, key, kind string, err error) {
-	l.occasionally(slog.LevelWarn, "session: a value could not be read as asked", driverAttr(src),
+// damaged reports a record that cannot be decoded. Ending the session heals it.
+func (l *eventLog) damaged(s *Session, op string, id driver.ID) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelError, "session: a stored record is damaged; sign out to remove it",
+		driverAttr(s.source), slog.String("operation", op), slog.String("handle", id.String()))
+}
+
+// The messages below are about mistakes of the program. They are written every time.
+
+func (l *eventLog) lateChange(s *Session, op string) {
+	l.logger.LogAttrs(s.request.Context, slog.LevelWarn, "session: a change came after the response header and was not stored",
+		append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.String("operation", op))...)
+}
+
+// lostByHijack names the keys that the handler has changed.
+func (l *eventLog) lostByHijack(s *Session) {
+	var keys []string
+	for _, op := range s.pending.ops {
+		if op.Part != driver.Account {
+			keys = append(keys, op.Key)
+		}
+	}
+	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
+		"session: the handler took the connection over, so no cookie could be sent, and what needs one was lost: "+
+			"change the session in an earlier request, or call WriteHeader before Hijack",
+		append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.Any("keys", keys))...)
+}
+
+func (l *eventLog) changeRejected(s *Session, err error) {
+	l.logger.LogAttrs(s.request.Context, slog.LevelError, "session: a change after the response header cannot be stored",
+		append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.Any("error", err))...)
+}
+
+// requestFailed reports why a request got the error answer.
+func (l *eventLog) requestFailed(r *http.Request, err error) {
+	l.logger.LogAttrs(r.Context(), slog.LevelError, "session: a request failed; nothing of it was stored",
+		append(requestAttrs(r), slog.Any("error", err))...)
+}
+
+func requestAttrs(r *http.Request) []slog.Attr {
+	return []slog.Attr{slog.String("method", r.Method), slog.String("pattern", r.Pattern), slog.String("path", r.URL.Path)}
+}
+
+func (l *eventLog) unreadable(s *Session, key, kind string, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a value could not be read as asked", driverAttr(s.source),
 		slog.String("key", key), slog.String("holds", kind), slog.Any("error", err))
 }
 
-// refused tells of a change that came too late for the request to fail.
-func (l *eventLog) refused(src *source, err error) {
-	l.occasionally(slog.LevelError, "session: a change after the response header cannot be stored",
-		driverAttr(src), slog.Any("error", err))
+// lostLate reports changes after the header that a store did not take.
+func (l *eventLog) lostLate(s *Session, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelError, "session: changes after the response header may be lost",
+		driverAttr(s.source), slog.Any("error", err))
 }
 
-// failed tells why a request was answered by the ErrorHandler.
-func (l *eventLog) failed(r *http.Request, err error) {
-	l.occasionally(slog.LevelError, "session: a request failed; nothing of it was stored",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
-}
-
-// lost tells of a change after the header that a store did not take.
-func (l *eventLog) lost(src *source, err error) {
-	l.occasionally(slog.LevelError, "session: changes after the response header may be lost",
-		driverAttr(src), slog.Any("error", err))
-}
-
-// plainHTTP warns once: behind a proxy every request looks so.
+// plainHTTP warns once, because behind a proxy every request looks like this.
 func (l *eventLog) plainHTTP(r *http.Request) {
 	l.plain.Do(func() {
-		l.logger.LogAttrs(context.Background(), slog.LevelWarn,
+		l.logger.LogAttrs(r.Context(), slog.LevelWarn,
 			"session: a Secure cookie goes to a client over plain HTTP, and its browser will drop it: serve HTTPS; "+
-				"where a proxy in front speaks TLS, say so with CookieAttributes.Secure SecureAlways; "+
-				"SecureNever sends cookies that anybody on the way can read",
+				"if a proxy in front speaks TLS, set CookieAttributes.Secure to SecureAlways; "+
+				"SecureNever sends cookies that everybody on the network path can read",
 			slog.String("host", r.Host))
 	})
-}
-
-// unavailable logs when an outage begins, and reports whether one did.
-func (l *eventLog) unavailable(src *source, op operation, err error) bool {
-	begins := src.outage.fails(op, l.now())
-	if begins {
-		l.logger.LogAttrs(context.Background(), slog.LevelError, "session: the store is unavailable",
-			driverAttr(src), slog.Any("error", err))
-	}
-	return begins
-}
-
-// served logs when an outage ends, and reports whether one did.
-func (l *eventLog) served(src *source, op operation) bool {
-	ends, lasted, failed := src.outage.serves(op, l.now())
-	if ends {
-		l.logger.LogAttrs(context.Background(), slog.LevelInfo, "session: the store is available again",
-			driverAttr(src), slog.Duration("after", lasted), slog.Int("failed_operations", failed))
-	}
-	return ends
 }
 
 func driverAttr(src *source) slog.Attr { return slog.String("driver", src.name) }

@@ -2,144 +2,152 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
+
+	"example.com/session/driver"
 )
 
-// A guard makes the sessions of a cookie driver revocable. For each one that somebody is signed
-// in with, a server-side driver keeps a stand-in: a record without data under a token made of
-// the session's identifier. A cookie opens only while its stand-in does, and that is asked at
-// most once a window for each session. Visitors have none.
+// A revocation keeps a record on a server for each session in a cookie that somebody is signed in
+// with: the same id, secrets, user and limits, without data and flash. What that record says is
+// final, so a sign-out holds against copies of the cookie. Visitors have none.
 //
-// A stand-in says who may come in, where a list of those who may not would let them in again
-// when it is lost.
-type guard struct {
-	stands accountIndex
-	home   *source // whose driver that is
-	scope  string
+// The record says who may come in. A list of those who may not would let them in again when it is
+// lost.
+type revocation struct {
+	home   *source
 	window time.Duration
 
-	mu   sync.Mutex
-	seen [2]map[[idBytes]byte]sighting // in two generations, which nothing walks
-	turn int64                         // when the older generation was dropped
+	mu     sync.Mutex
+	recent [2]map[driver.ID]checkedAt // in two generations, so nothing walks them
+	turned time.Time
+	ends   uint64 // counts the calls of forget
 }
 
-// A sighting is what was found when a stand-in was asked for last.
-type sighting struct {
-	at  int64
-	err error // nil where it lives
+// A checkedAt is what the server said of a session last.
+type checkedAt struct {
+	at     time.Time
+	record *driver.Record
 }
 
-// token returns the token of a session's stand-in. It is no secret: no client can present a
-// token of this scope, which has a space in it.
-func (g *guard) token(id [idBytes]byte) Token {
-	sum := sha256.Sum256(append([]byte("session: stand-in v1\x00"), id[:]...))
-	return Token{scope: g.scope, value: base64.RawURLEncoding.EncodeToString(sum[:])}
-}
-
-// admit stores the stand-in of a session that begins or gets another identifier. Of a session
-// that has one, it takes the place of that, which must live still: nobody asks meanwhile whether
-// the session was ended.
-func (g *guard) admit(ctx context.Context, rec *Record, ch *Changes) error {
-	limits := ch.limits
-	limits.Remembered = false
-	limits.Idle += limits.Idle/10 + g.window // the cookie's own idle timeout is the one that counts
-	stand := &Changes{now: ch.now, number: ch.number, again: ch.again, token: g.token(ch.id), id: ch.id, limits: limits}
-	for _, key := range [...]string{accountSignedIn, accountHints, accountUser} {
-		if value, ok := ch.accountValue(rec, key); ok {
-			stand.setAccount(key, value)
-		}
-	}
-	g.home.used.Store(true) // Ping asks about it from now on
-	user, _ := accountOf(rec, nil)
-	if user == "" {
-		_, err := g.stands.Save(ctx, nil, stand)
-		return err
-	}
-	stand.rotates = true
-	_, err := g.stands.Save(ctx, &Record{token: g.token(rec.head.id), assumed: true}, stand)
-	var unsure *unsureError
-	if errors.As(err, &unsure) {
-		return unsure.cause // what is unsure is the stand-in, and no token of a client
-	}
-	if err == nil || isGone(err) {
-		g.note(rec.head.id, sighting{at: ch.now, err: &EndedError{At: ch.Now()}})
-	}
-	return err
-}
-
-// describe changes what the stand-in shows in a list.
-func (g *guard) describe(ctx context.Context, id [idBytes]byte, ch *Changes) error {
-	hints, ok := ch.accountValue(nil, accountHints)
+// load returns the record that came in the cookie, with the secrets and the user that the server
+// has by now. The server is asked at most once a window for each session.
+func (v *revocation) load(ctx context.Context, rec *driver.Record, now time.Time) (*driver.Record, error) {
+	current, ok := v.lookup(rec.ID(), now)
 	if !ok {
-		return nil
-	}
-	stand := &Changes{now: ch.now, number: ch.number, again: ch.again}
-	stand.setAccount(accountHints, hints)
-	_, err := g.stands.Save(ctx, &Record{token: g.token(id)}, stand)
-	return err
-}
-
-// dismiss ends a stand-in.
-func (g *guard) dismiss(ctx context.Context, id [idBytes]byte, now time.Time) error {
-	if err := g.stands.endID(ctx, g.token(id).ID(), now); err != nil {
-		return err
-	}
-	g.note(id, sighting{at: now.UnixMilli(), err: &EndedError{At: now}})
-	return nil
-}
-
-// check returns an ErrNoSession where the session was ended.
-func (g *guard) check(ctx context.Context, id [idBytes]byte, now time.Time) error {
-	if last, ok := g.recent(id, now); ok {
-		return last.err
-	}
-	g.home.used.Store(true)
-	_, err := g.stands.Load(ctx, g.token(id), now)
-	if err == nil || isGone(err) {
-		g.note(id, sighting{at: now.UnixMilli(), err: err})
-	}
-	return err
-}
-
-// forget makes this process notice at once that a session was ended.
-func (g *guard) forget(handle string, now time.Time) {
-	raw, err := base64.RawURLEncoding.DecodeString(handle)
-	if err == nil && len(raw) == idBytes {
-		g.note([idBytes]byte(raw), sighting{at: now.UnixMilli(), err: &EndedError{At: now}})
-	}
-}
-
-func (g *guard) recent(id [idBytes]byte, now time.Time) (sighting, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, generation := range g.seen {
-		if last, ok := generation[id]; ok {
-			age := now.UnixMilli() - last.at
-			return last, age >= 0 && age < g.window.Milliseconds()
+		v.home.used.Store(true) // Ping asks it from now on
+		ends := v.countEnds()
+		var err error
+		if current, err = v.home.driver.Load(ctx, rec.ID(), now); err != nil {
+			return nil, err
 		}
+		v.keepAlive(ctx, current, rec, now)
+		v.note(current, now, ends)
 	}
-	return sighting{}, false
+	return rec.WithIdentity(current), nil
 }
 
-// note keeps what was found. What has ended stays so: an answer that was under way when this
-// process ended the session says nothing about it any more.
-func (g *guard) note(id [idBytes]byte, what sighting) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, generation := range g.seen {
-		if last, ok := generation[id]; ok && last.err != nil && what.err == nil {
+// keepAlive notes the use of the session on the server, once a part of its idle timeout has passed.
+// If that fails, the next request tries again.
+func (v *revocation) keepAlive(ctx context.Context, current, rec *driver.Record, now time.Time) {
+	limits := current.Limits()
+	if now.Sub(current.UsedAt()) < limits.Idle/usePartInCookie {
+		return
+	}
+	for _, c := range current.Credentials() {
+		if !c.Replaced && rec.Accepts(c.Digest) {
+			ch := &driver.Changes{ID: current.ID(), Number: rand.Uint64(), Since: current.LastSave(), Now: now, Use: true,
+				Limits: limits, Expect: c.Digest}
+			_, _ = v.home.driver.Save(ctx, current, ch)
 			return
 		}
 	}
-	if what.at-g.turn >= g.window.Milliseconds() {
-		g.seen[1], g.seen[0], g.turn = g.seen[0], nil, what.at
+}
+
+// save stores what the changes make of the server's record, then returns the session with its
+// content. Changes of data and flash ask the server only whether the session lives.
+func (v *revocation) save(ctx context.Context, base *driver.Record, ch *driver.Changes) (*driver.Record, error) {
+	onServer := *ch
+	onServer.Ops = accountOps(ch.Ops)
+	if base != nil && len(onServer.Ops) == 0 && !ch.Restart && ch.Install == (driver.Digest{}) {
+		rec, err := v.load(ctx, base, ch.Now)
+		if err != nil {
+			return nil, err
+		}
+		return ch.Apply(rec)
 	}
-	if g.seen[0] == nil {
-		g.seen[0] = make(map[[idBytes]byte]sighting)
+	v.home.used.Store(true)
+	known := base
+	if base != nil && base.User() == "" { // a visitor has no record on the server
+		known, onServer.New = nil, true
 	}
-	g.seen[0][id] = what
+	onServer.Limits.Idle += ch.Limits.Idle/usePartInCookie + v.window // the cookie's own idle timeout counts
+	ends := v.countEnds()
+	current, err := v.home.driver.Save(ctx, known, &onServer)
+	var conflict *driver.ConflictError
+	switch {
+	case errors.As(err, &conflict) && base != nil:
+		return nil, &driver.ConflictError{Current: base.WithIdentity(conflict.Current), Key: conflict.Key}
+	case err != nil:
+		v.forget(ch.ID) // it may have ended
+		return nil, err
+	}
+	v.note(current, ch.Now, ends)
+	if base == nil {
+		return ch.Apply(nil)
+	}
+	return ch.Apply(base)
+}
+
+func accountOps(all []driver.Op) (ops []driver.Op) {
+	for _, op := range all {
+		if op.Part == driver.Account {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+func (v *revocation) lookup(id driver.ID, now time.Time) (*driver.Record, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, generation := range v.recent {
+		if last, ok := generation[id]; ok {
+			age := now.Sub(last.at)
+			return last.record, age >= 0 && age < v.window
+		}
+	}
+	return nil, false
+}
+
+// forget makes this process ask again.
+func (v *revocation) forget(id driver.ID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ends++
+	for _, generation := range v.recent {
+		delete(generation, id)
+	}
+}
+
+func (v *revocation) countEnds() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ends
+}
+
+// note keeps what the server said, unless a session was ended since countEnds returned ends: it may be
+// this one.
+func (v *revocation) note(rec *driver.Record, now time.Time, ends uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ends != ends {
+		return
+	}
+	if now.Sub(v.turned) >= v.window {
+		v.recent[1], v.recent[0], v.turned = v.recent[0], make(map[driver.ID]checkedAt), now
+	}
+	v.recent[0][rec.ID()] = checkedAt{now, rec}
 }

@@ -5,23 +5,26 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"example.com/session"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/session"
+	"example.com/session/internal/suites/kit"
 )
 
 func TestUnusedSessionTouchesNeitherStoreNorHeader(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("k", 1) })
 		before := m.Stats()
 
-		p := v.visit(func(*session.Session) {})
+		p := v.Visit(func(*session.Session) {})
 
 		assert.Empty(t, p.Header["Set-Cookie"])
 		assert.Empty(t, p.Header["Vary"])
@@ -31,9 +34,9 @@ func TestUnusedSessionTouchesNeitherStoreNorHeader(t *testing.T) {
 }
 
 func TestReadingCreatesNoSession(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		p := newVisitor(t, m).visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		p := kit.NewVisitor(t, m).Visit(func(s *session.Session) {
 			assert.Nil(t, s.Get("k"))
 			assert.False(t, s.Has("k"))
 			assert.False(t, s.Delete("k"))
@@ -64,9 +67,9 @@ func TestSessionThatIsEmptiedBeforeItIsStoredIsNotStored(t *testing.T) {
 		"Destroy": func(s *session.Session) { s.Destroy() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachDriver(t, func(t *testing.T, cfg session.Config) {
-				m := newManager(t, cfg)
-				p := newVisitor(t, m).visit(func(s *session.Session) {
+			kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+				m := kit.NewManager(t, cfg)
+				p := kit.NewVisitor(t, m).Visit(func(s *session.Session) {
 					s.Set("k", 1)
 					empty(s)
 				})
@@ -78,19 +81,18 @@ func TestSessionThatIsEmptiedBeforeItIsStoredIsNotStored(t *testing.T) {
 }
 
 func TestEmptiedSessionStays(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
-		v.visit(func(s *session.Session) { s.Flush() })
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) { s.Set("k", 1) })
+		v.Visit(func(s *session.Session) { s.Flush() })
+		v.Visit(func(s *session.Session) {
 			assert.False(t, s.IsNew())
 			assert.Empty(t, s.All())
 		})
 	})
 }
 
-// In each case the record holds 10 as data and "came" as flash under the key; the handler reads
-// neither before do.
+// In each case the session that came holds 10 as data and "came" as flash under the key.
 func TestLastOperationOnAKeyWins(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -126,15 +128,15 @@ func TestLastOperationOnAKeyWins(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachDriver(t, func(t *testing.T, cfg session.Config) {
-				v := newVisitor(t, newManager(t, cfg))
-				v.visit(func(s *session.Session) { s.Set("k", 10); s.Flash("k", "came") })
-				v.visit(func(s *session.Session) {
+			kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+				v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+				v.Visit(func(s *session.Session) { s.Set("k", 10); s.Flash("k", "came") })
+				v.Visit(func(s *session.Session) {
 					tt.do(s)
 					assert.Equal(t, tt.now, s.Get("k"), "in the same request")
 					assert.Equal(t, tt.now != nil, s.Has("k"), "in the same request")
 				})
-				v.visit(func(s *session.Session) {
+				v.Visit(func(s *session.Session) {
 					assert.Equal(t, tt.after, s.Get("k"), "in the next request")
 					assert.Equal(t, tt.after != nil, s.Has("k"), "in the next request")
 				})
@@ -144,30 +146,30 @@ func TestLastOperationOnAKeyWins(t *testing.T) {
 }
 
 func TestIncrementReturnsAndStoresAnInteger(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) {
-			assert.Equal(t, 3, s.Increment("n", 3), "a missing one counts as 0")
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) {
+			assert.Equal(t, 3, s.Increment("n", 3), "a missing integer counts as 0")
 			assert.Equal(t, -1, s.Decrement("n", 4))
 		})
-		v.visit(func(s *session.Session) {
+		v.Visit(func(s *session.Session) {
 			assert.Equal(t, -1, s.Get("n"))
 			assert.Equal(t, 0, s.Increment("n", 1))
 			assert.Equal(t, 5, s.Decrement("n", -5))
 		})
-		v.visit(func(s *session.Session) { assert.Equal(t, 5, s.Get("n")) })
+		v.Visit(func(s *session.Session) { assert.Equal(t, 5, s.Get("n")) })
 	})
 }
 
 func TestIncrementReachesTheEndsOfInt64(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) { s.Set("up", math.MaxInt64-1); s.Set("down", math.MinInt64+1) })
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) { s.Set("up", math.MaxInt64-1); s.Set("down", math.MinInt64+1) })
+		v.Visit(func(s *session.Session) {
 			assert.Equal(t, math.MaxInt64, s.Increment("up", 1))
 			assert.Equal(t, math.MinInt64, s.Decrement("down", 1))
 		})
-		v.visit(func(s *session.Session) {
+		v.Visit(func(s *session.Session) {
 			assert.Equal(t, math.MaxInt64, s.Get("up"))
 			assert.Equal(t, math.MinInt64, s.Get("down"))
 		})
@@ -181,7 +183,7 @@ func TestImpossibleIncrementFailsTheRequestAndStoresNothing(t *testing.T) {
 		add   func(s *session.Session) int
 	}{
 		{name: "of a string", value: "5", add: func(s *session.Session) int { return s.Increment("n", 1) }},
-		{name: "of a float", value: 5.0, add: func(s *session.Session) int { return s.Increment("n", 1) }},
+		{name: "of a fraction", value: 5.5, add: func(s *session.Session) int { return s.Increment("n", 1) }},
 		{name: "of a bool", value: true, add: func(s *session.Session) int { return s.Increment("n", 1) }},
 		{name: "of nil", value: nil, add: func(s *session.Session) int { return s.Increment("n", 1) }},
 		{name: "of an array", value: []int{1}, add: func(s *session.Session) int { return s.Increment("n", 1) }},
@@ -196,18 +198,18 @@ func TestImpossibleIncrementFailsTheRequestAndStoresNothing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachDriver(t, func(t *testing.T, cfg session.Config) {
-				failed := recordFailures(&cfg)
-				v := newVisitor(t, newManager(t, cfg))
-				v.visit(func(s *session.Session) { s.Set("n", tt.value) })
-				p := v.visit(func(s *session.Session) {
+			kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+				failed := kit.RecordFailures(&cfg)
+				v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+				v.Visit(func(s *session.Session) { s.Set("n", tt.value) })
+				p := v.Visit(func(s *session.Session) {
 					s.Set("other", 1)
 					assert.Zero(t, tt.add(s))
 					assert.Error(t, s.Err())
 				})
 				assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
-				assert.ErrorContains(t, failed.last(), `increment "n"`)
-				v.visit(func(s *session.Session) {
+				assert.ErrorContains(t, failed.Last(), `crement "n"`)
+				v.Visit(func(s *session.Session) {
 					assert.False(t, s.Has("other"), "nothing of the failed request is stored")
 					assert.EqualValues(t, fmt.Sprint(tt.value), fmt.Sprint(s.Get("n")))
 				})
@@ -216,11 +218,11 @@ func TestImpossibleIncrementFailsTheRequestAndStoresNothing(t *testing.T) {
 	}
 }
 
-func TestDeleteTellsWhetherThereWasSomething(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) { s.Set("data", nil); s.Flash("flash", "") })
-		v.visit(func(s *session.Session) {
+func TestDeleteReportsWhetherThereWasSomething(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) { s.Set("data", nil); s.Flash("flash", "") })
+		v.Visit(func(s *session.Session) {
 			s.FlashNow("now", false)
 			for _, key := range []string{"data", "flash", "now"} {
 				assert.True(t, s.Delete(key), key)
@@ -231,33 +233,33 @@ func TestDeleteTellsWhetherThereWasSomething(t *testing.T) {
 			assert.False(t, s.Delete(""))
 			assert.False(t, s.Delete(strings.Repeat("k", 256)))
 		})
-		v.visit(func(s *session.Session) { assert.Empty(t, s.All()) })
+		v.Visit(func(s *session.Session) { assert.Empty(t, s.All()) })
 	})
 }
 
 func TestPullReadsOnceAndLeavesNothing(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) { s.Set("data", 1); s.Set("both", 2); s.Flash("both", "flash") })
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) { s.Set("data", 1); s.Set("both", 2); s.Flash("both", "flash") })
+		v.Visit(func(s *session.Session) {
 			assert.Equal(t, 1, s.Pull("data"))
 			assert.Nil(t, s.Pull("data"))
 			assert.Equal(t, "flash", s.Pull("both"))
 			assert.Nil(t, s.Pull("both"), "the data of the key went with the flash")
 		})
-		v.visit(func(s *session.Session) { assert.Empty(t, s.All()) })
+		v.Visit(func(s *session.Session) { assert.Empty(t, s.All()) })
 	})
 }
 
 func TestAllIsACopyOfDataAndFlash(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) {
 			s.Set("cart", map[string]any{"pears": 2})
 			s.Set("both", "data")
 			s.Flash("both", "flash")
 		})
-		v.visit(func(s *session.Session) {
+		v.Visit(func(s *session.Session) {
 			s.FlashNow("now", 1)
 			want := map[string]any{"cart": map[string]any{"pears": 2}, "both": "flash", "now": 1}
 			all := s.All()
@@ -266,36 +268,36 @@ func TestAllIsACopyOfDataAndFlash(t *testing.T) {
 			all["more"] = true
 			assert.Equal(t, want, s.All())
 		})
-		v.visit(func(s *session.Session) {
+		v.Visit(func(s *session.Session) {
 			assert.Equal(t, map[string]any{"cart": map[string]any{"pears": 2}, "both": "data"}, s.All())
 		})
 	})
 }
 
 func TestIsNewMeansThatNoRecordCame(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { assert.True(t, s.IsNew(), "no cookie") }, "Cookie", "s_"+cfg.Default+"=junk")
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		clock := kit.SetClock(m)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { assert.True(t, s.IsNew(), "no cookie") }, "Cookie", "s_"+cfg.Default+"=junk")
+		v.Visit(func(s *session.Session) {
 			s.Set("k", 1)
 			assert.NoError(t, s.Save())
 			assert.True(t, s.IsNew(), "stored meanwhile")
 		})
-		v.visit(func(s *session.Session) { assert.False(t, s.IsNew(), "the cookie came back") })
-		clock.advance(time.Hour)
-		v.visit(func(s *session.Session) { assert.True(t, s.IsNew(), "expired") })
+		v.Visit(func(s *session.Session) { assert.False(t, s.IsNew(), "the cookie came back") })
+		clock.Advance(time.Hour)
+		v.Visit(func(s *session.Session) { assert.True(t, s.IsNew(), "expired") })
 	})
 }
 
 func TestTimesAndHandleAreKnownOnceStored(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		born := clock.now()
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		clock := kit.SetClock(m)
+		born := clock.Now()
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) {
 			s.Set("k", 1)
 			assert.Zero(t, s.CreatedAt())
 			assert.Zero(t, s.ExpiresAt())
@@ -304,60 +306,155 @@ func TestTimesAndHandleAreKnownOnceStored(t *testing.T) {
 			assert.True(t, born.Equal(s.CreatedAt()))
 			assert.NotEmpty(t, s.Handle())
 		})
-		clock.advance(10 * time.Minute)
-		v.visit(func(s *session.Session) {
+		clock.Advance(10 * time.Minute)
+		v.Visit(func(s *session.Session) {
 			assert.True(t, born.Equal(s.CreatedAt()), "use does not change it")
-			assert.True(t, clock.now().Add(time.Hour).Equal(s.ExpiresAt()), "an idle hour from the use: %v", s.ExpiresAt())
+			assert.True(t, clock.Now().Add(time.Hour).Equal(s.ExpiresAt()), "an idle hour from the use: %v", s.ExpiresAt())
 		})
 	})
 }
 
 func TestExpiresAtIsTheEarlierOfBothLimits(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Lifetime, cfg.IdleTimeout = 100*time.Minute, time.Hour
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		born := clock.now()
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
-		clock.advance(50 * time.Minute)
-		v.visit(func(s *session.Session) {
+		m := kit.NewManager(t, cfg)
+		clock := kit.SetClock(m)
+		born := clock.Now()
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("k", 1) })
+		clock.Advance(50 * time.Minute)
+		v.Visit(func(s *session.Session) {
 			assert.True(t, born.Add(100*time.Minute).Equal(s.ExpiresAt()), "%v", s.ExpiresAt())
 		})
 	})
 }
 
-func TestHandleChangesWithTheTokenAndTellsNothingOfIt(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		p := v.visit(func(s *session.Session) { s.Set("k", 1) })
-		token := p.cookie("s_" + cfg.Default).Value
-		var first, second, third string
-		v.visit(func(s *session.Session) { first = s.Handle() })
-		v.visit(func(s *session.Session) { second = s.Handle(); s.Regenerate() })
-		v.visit(func(s *session.Session) { third = s.Handle() })
+// The handle is in logs and lists. It must not help whoever reads them.
+func TestHandleStaysForLifeAndOpensNothing(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		p := v.Visit(func(s *session.Session) { s.Set("k", 1) })
+		token := p.Cookie("s_" + cfg.Default).Value
+		var handles []string
+		note := func(s *session.Session) { handles = append(handles, s.Handle()) }
+		v.Visit(note)
+		v.Visit(func(s *session.Session) { note(s); s.Regenerate() })
+		v.Visit(func(s *session.Session) { note(s); s.Login("ann") })
+		v.Visit(note)
 
-		assert.Equal(t, first, second)
-		assert.NotEqual(t, second, third)
-		assert.NotContains(t, token, first)
-		stranger := v.stranger()
-		stranger.visit(func(s *session.Session) { assert.True(t, s.IsNew()) }, "Cookie", "s_"+cfg.Default+"="+third)
+		assert.NotEmpty(t, handles[0])
+		assert.Equal(t, slices.Repeat(handles[:1], 4), handles)
+		if cfg.Default == "cookie" {
+			assert.NotContains(t, token, handles[0])
+		} else {
+			assert.Len(t, token, 56, "an id of 128 bits and a secret of 208")
+		}
+		for _, forged := range []string{handles[0], handles[0] + strings.Repeat("A", 34), handles[0] + token[22:]} {
+			v.Stranger().Visit(func(s *session.Session) {
+				assert.True(t, s.IsNew())
+				assert.Empty(t, s.All())
+			}, "Cookie", "s_"+cfg.Default+"="+forged)
+		}
 	})
 }
 
+// A cookie that this process cannot open may be another application's, or a newer version's.
+func TestCookieThatDoesNotOpenIsLeftAloneUntilSomethingIsStored(t *testing.T) {
+	garbage := []string{
+		"", "x", "=", "%00", "null", "../../etc/passwd", "' OR 1=1 --", "<script>", "{}", "\xff\xfe", "é", `""`,
+		wellFormed, wellFormed[1:], wellFormed + "A", wellFormed[1:] + "=", wellFormed[1:] + "%", "*", "session:*",
+		"AQ", strings.Repeat("A", 96), strings.Repeat("_", 4086), strings.Repeat("A", 60_000),
+	}
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		name := "s_" + cfg.Default
+		v := kit.NewVisitor(t, m)
+		for _, value := range garbage {
+			p := v.Stranger().Visit(func(s *session.Session) {
+				assert.Empty(t, s.All())
+				assert.True(t, s.IsNew())
+				assert.NoError(t, s.Err())
+			}, "Cookie", name+"="+value)
+			assert.Equal(t, http.StatusOK, p.StatusCode, "%.50q", value)
+			assert.Empty(t, p.Cookies(), "%.50q", value)
+
+			p = v.Stranger().Visit(func(s *session.Session) { s.Set("k", 1) }, "Cookie", name+"="+value)
+			fresh := p.Cookie(name)
+			require.NotNil(t, fresh)
+			assert.NotEqual(t, value, fresh.Value, "a token of the client's choice is never adopted")
+			assert.Len(t, p.Cookies(), 1, "%.50q", value)
+			v.Stranger().Visit(func(s *session.Session) { assert.Equal(t, 1, s.Get("k")) }, "Cookie", name+"="+fresh.Value)
+
+			p = v.Stranger().Visit(func(s *session.Session) { s.Destroy() }, "Cookie", name+"="+value)
+			if value != "" && assert.NotNil(t, p.Cookie(name), "%.50q", value) {
+				assert.Equal(t, -1, p.Cookie(name).MaxAge, "%.50q", value)
+			}
+		}
+		assert.Zero(t, m.Stats().Failed)
+		assert.Zero(t, m.Stats().Tampered, "none of them names our version and key")
+	})
+}
+
+func TestExpiredCookieIsLeftAloneUntilSomethingIsStored(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		clock := kit.SetClock(m)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("k", 1) })
+		old := v.CookieHeader()
+		clock.Advance(time.Hour)
+		read := v.Visit(func(s *session.Session) { assert.Empty(t, s.All()) })
+		assert.Empty(t, read.Header["Set-Cookie"])
+		wrote := v.Visit(func(s *session.Session) { s.Set("k", 2) })
+		assert.NotNil(t, wrote.Cookie("s_"+cfg.Default))
+		v.Visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("k")) })
+		v.Stranger().Visit(func(s *session.Session) { assert.True(t, s.IsNew(), "the old one stays expired") }, "Cookie", old)
+	})
+}
+
+// A request that reads each of many keys takes time in proportion to their number.
+func TestReadingEachOfManyKeysIsLinear(t *testing.T) {
+	timeToRead := func(keys int) (eachKey, all time.Duration) {
+		v := kit.NewVisitor(t, kit.NewManager(t, kit.DriverConfig(t, "memory")))
+		v.Visit(func(s *session.Session) {
+			for i := range keys {
+				s.Set(fmt.Sprint("key", i), i)
+			}
+		})
+		eachKey, all = time.Hour, time.Hour
+		for range 3 { // the fastest of three
+			v.Visit(func(s *session.Session) {
+				began := time.Now()
+				for i := range keys {
+					if s.Get(fmt.Sprint("key", i)) != i {
+						t.Errorf("key%d is wrong", i)
+					}
+				}
+				eachKey = min(eachKey, time.Since(began))
+				began = time.Now()
+				assert.Len(t, s.All(), keys)
+				all = min(all, time.Since(began))
+			})
+		}
+		return eachKey, all
+	}
+	eachKey, all := timeToRead(10_000)
+	assert.Less(t, eachKey, 20*all, "Get of 10,000 keys took %v, All %v", eachKey, all)
+}
+
 func TestNothingPrintsWhatASessionHolds(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		p := v.visit(func(s *session.Session) { s.Set("plainkey", "plainvalue") })
-		token := p.cookie("s_" + cfg.Default).Value
-		v.visit(func(s *session.Session) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		p := v.Visit(func(s *session.Session) { s.Set("plainkey", "plainvalue") })
+		token := p.Cookie("s_" + cfg.Default).Value
+		v.Visit(func(s *session.Session) {
 			s.Get("plainkey")
 			var log strings.Builder
 			slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "session", s)
 			slog.New(slog.NewTextHandler(&log, nil)).Info("x", "session", s)
 			for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %d %x", s, s, s, s, s, s), log.String()} {
 				assert.Contains(t, text, "redacted")
-				for _, secret := range []string{token, "plainvalue", "plainkey", testSecret} {
+				for _, secret := range []string{token, "plainvalue", "plainkey", kit.Secret} {
 					assert.NotContains(t, text, secret)
 				}
 			}
@@ -365,63 +462,23 @@ func TestNothingPrintsWhatASessionHolds(t *testing.T) {
 	})
 }
 
-func TestSaveStoresInTheMiddleOfAHandler(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("k", 1); s.Flash("note", "hello") })
-		v.visit(func(s *session.Session) {
-			s.Set("k", 2)
-			assert.NoError(t, s.Save())
-			assert.NoError(t, s.Save(), "with nothing to store it is a use")
-			s.Increment("k", 5)
-			assert.Equal(t, 7, s.Get("k"))
-			assert.Equal(t, "hello", s.Get("note"), "flash does not age")
-			assert.NoError(t, s.Err())
-		})
-		v.visit(func(s *session.Session) {
-			assert.Equal(t, 7, s.Get("k"))
-			assert.False(t, s.Has("note"), "it aged once, at the response")
-		})
-	})
-}
-
-func TestSavedChangesOutliveAPanic(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		if cfg.Default == "cookie" {
-			t.Skip("its Set-Cookie waits for a header that never leaves")
-		}
-		v := newVisitor(t, newManager(t, cfg))
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
-		v.handler.Store(handlerFunc(func(_ http.ResponseWriter, _ *http.Request, s *session.Session) {
-			s.Set("k", 2)
-			assert.NoError(t, s.Save())
-			s.Set("k", 3)
-			panic(http.ErrAbortHandler)
-		}))
-		_, err := v.client.Get(v.url)
-		require.Error(t, err)
-		v.visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("k")) })
-	})
-}
-
 func TestUsingReachesAnotherDriverOfTheSameClient(t *testing.T) {
-	for _, other := range driverNames {
+	for _, other := range kit.DriverNames {
 		t.Run("from "+other, func(t *testing.T) {
-			eachDriver(t, func(t *testing.T, cfg session.Config) {
-				cfg.Redis = driverConfig(t, "redis").Redis
-				v := newVisitor(t, newManager(t, cfg))
+			kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+				cfg.Redis = kit.DriverConfig(t, "redis").Redis
+				v := kit.NewVisitor(t, kit.NewManager(t, cfg))
 				using := func(s *session.Session, do func(s *session.Session)) {
 					elsewhere, err := s.Using(other)
 					if assert.NoError(t, err) {
 						do(elsewhere)
 					}
 				}
-				v.visit(func(s *session.Session) {
+				v.Visit(func(s *session.Session) {
 					s.Set("k", "default")
 					using(s, func(e *session.Session) { e.Set("k", other); e.Flash("note", "n") })
 				})
-				v.visit(func(s *session.Session) {
+				v.Visit(func(s *session.Session) {
 					want := "default"
 					if other == cfg.Default {
 						want = other // the same session
@@ -438,149 +495,31 @@ func TestUsingReachesAnotherDriverOfTheSameClient(t *testing.T) {
 						assert.Same(t, s, home)
 					})
 				})
-				v.visit(func(s *session.Session) {
-					using(s, func(e *session.Session) { assert.False(t, e.Has("note"), "it aged there too") })
+				v.Visit(func(s *session.Session) {
+					using(s, func(e *session.Session) { assert.False(t, e.Has("note"), "it expired there too") })
 				})
 			})
 		})
 	}
 }
 
-func TestRegenerateKeepsDataAndEndsTheOldToken(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		v := newVisitor(t, m)
-		before := v.visit(func(s *session.Session) { s.Set("k", 1); s.Flash("note", "n") }).cookie("s_" + cfg.Default)
-		after := v.serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
-			s.Set("user", "ann")
-			s.Regenerate()
-			w.WriteHeader(http.StatusSeeOther)
-		}).cookie("s_" + cfg.Default)
-		require.NotNil(t, after)
-		assert.NotEqual(t, before.Value, after.Value)
-
-		clock.advance(6 * time.Second) // no request of the old token is under way any more
-		v.stranger().visit(func(s *session.Session) {
-			assert.True(t, s.IsNew())
-			assert.Empty(t, s.All())
-		}, "Cookie", before.Name+"="+before.Value)
-		v.visit(func(s *session.Session) {
-			assert.Equal(t, map[string]any{"k": 1, "user": "ann", "note": "n"}, s.All())
-		})
-	})
-}
-
-func TestDestroyEndsTheSessionAndTakesTheCookie(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		v := newVisitor(t, m)
-		live := v.visit(func(s *session.Session) { s.Set("k", 1); s.Flash("note", "n") })
-		gone := v.visit(func(s *session.Session) {
-			s.Destroy()
-			assert.Empty(t, s.All())
-			assert.NoError(t, s.Err())
-		})
-
-		name := "s_" + cfg.Default
-		for _, n := range []string{name, name + "_f"} {
-			set, cleared := live.cookie(n), gone.cookie(n)
-			require.NotNil(t, cleared, n)
-			assert.Equal(t, -1, cleared.MaxAge)
-			assert.Empty(t, cleared.Value)
-			assert.Equal(t, set.Path, cleared.Path)
-			assert.Equal(t, set.HttpOnly, cleared.HttpOnly)
-			assert.Equal(t, set.SameSite, cleared.SameSite)
-		}
-		assert.Empty(t, v.cookieHeader())
-		clock.advance(6 * time.Second)
-		v.stranger().visit(func(s *session.Session) { assert.True(t, s.IsNew()) },
-			"Cookie", name+"="+live.cookie(name).Value)
-	})
-}
-
-// What was under way when the session ended is told so; what comes later is like no cookie.
-func TestRequestOfAJustEndedSessionIsToldSo(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
-		old := v.cookieHeader()
-		v.visit(func(s *session.Session) { s.Destroy() })
-		clock.advance(5*time.Second - time.Millisecond)
-		p := v.stranger().visit(func(s *session.Session) {
-			assert.Empty(t, s.All())
-			assert.ErrorIs(t, s.Open(), session.ErrEnded)
-			assert.ErrorIs(t, s.Err(), session.ErrEnded)
-			assert.ErrorIs(t, s.Err(), session.ErrNoSession)
-			s.Set("k", 2)
-			assert.ErrorIs(t, s.Save(), session.ErrNoSession)
-		}, "Cookie", old)
-		assert.Equal(t, http.StatusOK, p.StatusCode)
-		assert.Empty(t, p.Header["Set-Cookie"], "a dropped change sends no cookie")
-
-		clock.advance(time.Millisecond)
-		p = v.stranger().visit(func(s *session.Session) {
-			assert.NoError(t, s.Open())
-			s.Set("k", 2)
-		}, "Cookie", old)
-		assert.NotNil(t, p.cookie("s_"+cfg.Default))
-	})
-}
-
-func TestWhatIsSetAfterDestroyStartsANewSession(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		v := newVisitor(t, newManager(t, cfg))
-		name := "s_" + cfg.Default
-		first := v.visit(func(s *session.Session) { s.Set("old", 1) }).cookie(name)
-		second := v.visit(func(s *session.Session) { s.Destroy(); s.Set("new", 2) }).cookie(name)
-		require.NotNil(t, second)
-		assert.NotEqual(t, first.Value, second.Value)
-		v.visit(func(s *session.Session) { assert.Equal(t, map[string]any{"new": 2}, s.All()) })
-	})
-}
-
-func TestDestroyWithoutASessionSendsNothing(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		p := newVisitor(t, newManager(t, cfg)).visit(func(s *session.Session) { s.Destroy() })
-		assert.Empty(t, p.Header["Set-Cookie"])
-	})
-}
-
-func TestExpiredCookieIsLeftAloneUntilSomethingIsStored(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := newManager(t, cfg)
-		clock := setClock(m)
-		v := newVisitor(t, m)
-		v.visit(func(s *session.Session) { s.Set("k", 1) })
-		clock.advance(time.Hour)
-		read := v.visit(func(s *session.Session) { assert.Empty(t, s.All()) })
-		assert.Empty(t, read.Header["Set-Cookie"])
-		wrote := v.visit(func(s *session.Session) { s.Set("k", 2) })
-		assert.NotNil(t, wrote.cookie("s_"+cfg.Default))
-		v.visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("k")) })
-	})
-}
-
-// The handler counts what was an integer when it looked, and is text when it is to be stored.
+// The value was an integer when the handler looked, and is text when the increment is to be stored.
 func TestIncrementOfWhatHasBecomeTextFailsTheRequest(t *testing.T) {
 	for _, name := range []string{"memory", "redis"} {
 		t.Run(name, func(t *testing.T) {
-			cfg := driverConfig(t, name)
-			failed := recordFailures(&cfg)
-			v := newVisitor(t, newManager(t, cfg))
-			v.visit(func(s *session.Session) { s.Set("n", 1) })
-			cookie := v.cookieHeader()
-			p := v.visit(func(s *session.Session) {
+			cfg := kit.DriverConfig(t, name)
+			failed := kit.RecordFailures(&cfg)
+			v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+			v.Visit(func(s *session.Session) { s.Set("n", 1) })
+			cookie := v.CookieHeader()
+			p := v.Visit(func(s *session.Session) {
 				assert.Equal(t, 2, s.Increment("n", 1))
 				s.Set("other", 1)
-				v.stranger().visit(func(s *session.Session) { s.Set("n", "text") }, "Cookie", cookie)
+				v.Stranger().Visit(func(s *session.Session) { s.Set("n", "text") }, "Cookie", cookie)
 			})
 			assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
-			assert.ErrorContains(t, failed.last(), `increment "n": it holds a string`)
-			v.visit(func(s *session.Session) {
+			assert.ErrorContains(t, failed.Last(), `increment "n": the stored value is not an int64`)
+			v.Visit(func(s *session.Session) {
 				assert.Equal(t, map[string]any{"n": "text"}, s.All(), "nothing of the failed request is stored")
 			})
 		})
@@ -590,17 +529,36 @@ func TestIncrementOfWhatHasBecomeTextFailsTheRequest(t *testing.T) {
 func TestIncrementPastTheRangeMeanwhileFailsTheRequest(t *testing.T) {
 	for _, name := range []string{"memory", "redis"} {
 		t.Run(name, func(t *testing.T) {
-			cfg := driverConfig(t, name)
-			failed := recordFailures(&cfg)
-			v := newVisitor(t, newManager(t, cfg))
-			v.visit(func(s *session.Session) { s.Set("n", 1) })
-			cookie := v.cookieHeader()
-			v.visit(func(s *session.Session) {
+			cfg := kit.DriverConfig(t, name)
+			failed := kit.RecordFailures(&cfg)
+			v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+			v.Visit(func(s *session.Session) { s.Set("n", 1) })
+			cookie := v.CookieHeader()
+			v.Visit(func(s *session.Session) {
 				assert.Equal(t, 3, s.Increment("n", 2))
-				v.stranger().visit(func(s *session.Session) { s.Set("n", math.MaxInt-1) }, "Cookie", cookie)
+				v.Stranger().Visit(func(s *session.Session) { s.Set("n", math.MaxInt-1) }, "Cookie", cookie)
 			})
-			assert.ErrorContains(t, failed.last(), "past the range of int64")
-			v.visit(func(s *session.Session) { assert.Equal(t, math.MaxInt-1, s.Get("n")) })
+			assert.ErrorContains(t, failed.Last(), "past the range of int64")
+			v.Visit(func(s *session.Session) { assert.Equal(t, math.MaxInt-1, s.Get("n")) })
 		})
 	}
+}
+
+func TestReadingUnderAnImpossibleKeyFindsNothing(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
+		v.Visit(func(s *session.Session) { s.Set("k", 1) })
+		p := v.Visit(func(s *session.Session) {
+			for _, key := range []string{"", strings.Repeat("k", 256), strings.Repeat("k", 1<<20)} {
+				assert.Nil(t, s.Get(key))
+				assert.False(t, s.Has(key))
+				assert.False(t, s.Delete(key))
+				assert.Nil(t, s.Pull(key))
+				assert.ErrorIs(t, s.Scan(key, new(int)), session.ErrNoValue)
+				s.KeepFlash(key)
+			}
+			assert.NoError(t, s.Err())
+		})
+		assert.Equal(t, http.StatusOK, p.StatusCode)
+	})
 }

@@ -7,16 +7,16 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"time"
 )
 
 // templateName is what templates call the session.
 const templateName = "session"
 
-// maxIdleClones is how many clones of a template set wait for the next request.
-const maxIdleClones = 64
-
-// maxIdleBuffer is the largest buffer that is kept for the next page.
-const maxIdleBuffer = 1 << 20
+const (
+	maxIdleClones = 64      // clones of a template set that are kept for the next request
+	maxIdleBuffer = 1 << 20 // bytes of a buffer that is kept for the next page
+)
 
 var errUnbound = errors.New("session: the template is executed without a session; " +
 	"execute it with Templates.ExecuteTemplate, or bind Session.TemplateFuncs to a clone")
@@ -26,22 +26,61 @@ var errUnbound = errors.New("session: the template is executed without a session
 //	t := template.Must(template.New("").Funcs(session.TemplateFuncs()).ParseGlob("*.html"))
 //	pages := session.NewTemplates(t)
 //
-// In the templates, {{ if session.Has "success" }}{{ session.Get "success" }}{{ end }} asks
-// the default driver's session, also where a handler used another driver with Using. Executed
-// otherwise than by Templates, the function fails and says why.
+// In the templates, {{ if session.Has "success" }}{{ session.Get "success" }}{{ end }} asks the
+// default driver's session, also if a handler used another driver with Using. There are Has, Get,
+// GetString, GetInt, GetBool, All, User (a string, "" for a visitor), Locked (a bool), FreshWithin
+// ("15m"; a bool) and ExpiresAt, which each return one value. The function works only if Templates executes the
+// template or Session.TemplateFuncs is bound; else it returns an error.
 func TemplateFuncs() template.FuncMap {
-	return template.FuncMap{templateName: func() (*Session, error) { return nil, errUnbound }}
+	return template.FuncMap{templateName: func() (templateView, error) { return templateView{}, errUnbound }}
 }
 
-// TemplateFuncs returns the function "session" bound to s, for those who clone a template a
-// request themselves. Most callers should use Templates, which does not clone a request.
+// TemplateFuncs returns the function "session" bound to s, for callers who clone a template for
+// each request themselves. Most callers should use Templates, which does not clone for each
+// request.
 func (s *Session) TemplateFuncs() template.FuncMap {
-	return template.FuncMap{templateName: func() (*Session, error) { return s, nil }}
+	return template.FuncMap{templateName: func() (templateView, error) { return templateView{s}, nil }}
 }
+
+// A templateView is what templates see of a session: methods that return one value.
+type templateView struct{ s *Session }
+
+func (v templateView) Has(key string) bool         { return v.s.Has(key) }
+func (v templateView) Get(key string) any          { return v.s.Get(key) }
+func (v templateView) GetString(key string) string { return v.s.GetString(key) }
+func (v templateView) GetInt(key string) int       { return v.s.GetInt(key) }
+func (v templateView) GetBool(key string) bool     { return v.s.GetBool(key) }
+func (v templateView) All() map[string]any         { return v.s.All() }
+func (v templateView) ExpiresAt() time.Time        { return v.s.ExpiresAt() }
+
+// User returns who is signed in, "" for a visitor and for a locked session.
+func (v templateView) User() string {
+	user, _ := v.s.User()
+	return user
+}
+
+// Locked reports whether Config.LockAfter has locked the session.
+func (v templateView) Locked() bool {
+	_, locked := v.s.Locked()
+	return locked
+}
+
+// FreshWithin reports whether the user signed in within a duration such as "15m". A duration that
+// cannot be parsed fails the template.
+func (v templateView) FreshWithin(d string) (bool, error) {
+	within, err := time.ParseDuration(d)
+	if err != nil {
+		return false, fmt.Errorf("session: FreshWithin: %w", err)
+	}
+	return v.s.FreshWithin(within), nil
+}
+
+// String keeps {{ session }} from printing content.
+func (v templateView) String() string { return redactedSession }
 
 // Templates executes a set of templates with the session of each request bound to the function
-// "session". It keeps clones of the set and binds one at a time to a request, which costs a
-// pointer; it is safe for concurrent use.
+// "session". It keeps clones of the set and binds one at a time to a request. It is safe for
+// concurrent use.
 type Templates struct {
 	base *template.Template
 	idle chan *boundTemplate
@@ -54,8 +93,8 @@ type boundTemplate struct {
 	page    bytes.Buffer
 }
 
-// NewTemplates takes a copy of t, which must have been parsed with TemplateFuncs and must not
-// have been executed: html/template cannot copy it then, and NewTemplates panics.
+// NewTemplates takes a copy of t, which must have been parsed with TemplateFuncs and not executed
+// yet: html/template cannot copy it afterwards, and NewTemplates panics.
 func NewTemplates(t *template.Template) *Templates {
 	base, err := t.Clone()
 	if err != nil {
@@ -64,9 +103,9 @@ func NewTemplates(t *template.Template) *Templates {
 	return &Templates{base: base, idle: make(chan *boundTemplate, maxIdleClones)}
 }
 
-// ExecuteTemplate executes the named template with the request's session, and writes the page
-// to w when all of it is rendered. On an error of the template nothing has been written. The
-// session is that of the middleware around r; without one the error says so.
+// ExecuteTemplate executes the named template with the request's session, and writes the page to w
+// once all of it is rendered. If the template fails, nothing is written. Without the middleware
+// around r the error says so.
 func (t *Templates) ExecuteTemplate(w io.Writer, r *http.Request, name string, data any) error {
 	s, ok := Lookup(r.Context())
 	if !ok {
@@ -97,11 +136,11 @@ func (t *Templates) take() (*boundTemplate, error) {
 		return nil, fmt.Errorf("session: copy templates: %w", err)
 	}
 	b := &boundTemplate{set: set}
-	set.Funcs(template.FuncMap{templateName: func() (*Session, error) {
+	set.Funcs(template.FuncMap{templateName: func() (templateView, error) {
 		if b.session == nil {
-			return nil, errUnbound
+			return templateView{}, errUnbound
 		}
-		return b.session, nil
+		return templateView{b.session}, nil
 	}})
 	return b, nil
 }

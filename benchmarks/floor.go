@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"example.com/session"
 	"github.com/gomodule/redigo/redis"
 )
 
@@ -122,94 +120,74 @@ func (c *crypted) do(w *work) {
 	}
 }
 
-// A call is one command that the redis driver sends.
-type call struct {
-	script session.RedisScript
-	key    string
-	args   []any
-}
-
-// A scribe is a session.RedisClient that writes down what it is asked for.
-type scribe struct {
+// A bareRedis is one client of the floor of the redis driver: what any library needs that keeps a session
+// as one string, by redigo and nothing else, with as many bytes as this library's.
+type bareRedis struct {
 	pool  *redis.Pool
-	calls []call
+	key   string
+	value []byte
+	fresh atomic.Uint64 // names new sessions
 }
 
-func (s *scribe) Eval(_ context.Context, script session.RedisScript, key string, args []any) ([]string, error) {
-	s.calls = append(s.calls, call{script, key, append([]any(nil), args...)})
-	conn := s.pool.Get()
-	defer conn.Close()
-	reply, err := redis.Strings(conn.Do("EVALSHA", append([]any{script.SHA, 1, key}, args...)...))
-	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		return redis.Strings(conn.Do("EVAL", append([]any{script.Source, 1, key}, args...)...))
-	}
-	return reply, err
-}
+const keptFor = 3_600_000 // milliseconds
 
-func (s *scribe) Ping(context.Context) error { return nil }
-
-// A replay is one client of the floor of the redis driver: the commands that this library sends
-// for a work, sent again by redigo and nothing else, each with a number or key of its own so
-// that the server does all of its work each time.
-type replay struct {
-	pool   *redis.Pool
-	calls  []call
-	fresh  bool // what is stored is a new session
-	number atomic.Uint64
-}
-
-// newReplay learns the commands from this library.
-func newReplay(s setup, w *work) (*replay, error) {
+// newBareRedis takes the length from a session of this library.
+func newBareRedis(s setup) (*bareRedis, error) {
 	pool := newPool(s.address)
-	scribe := &scribe{pool: pool}
-	cfg := config(s)
-	cfg.Redis.Options.Client = scribe
-	m, err := session.NewManager(cfg)
+	p, err := startOurs(s)
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
-	p, c := ourPages(m, s.large), newClient(0)
-	if !w.fresh {
-		p.begin(c)
-	}
-	scribe.calls = nil
-	w.do(p, c)
-	if len(scribe.calls) == 0 {
-		return nil, fmt.Errorf("floor: %s sends nothing to redis", w.name)
-	}
-	return &replay{pool: pool, calls: scribe.calls, fresh: w.fresh}, nil
-}
-
-// do sends the commands once.
-func (r *replay) do() {
-	for i := range r.calls {
-		r.send(&r.calls[i])
-	}
-}
-
-func (r *replay) send(c *call) {
-	args := append(make([]any, 0, 16), c.script.SHA, 1, c.key)
-	args = append(args, c.args...)
-	n := fmt.Sprintf("%08d", r.number.Add(1))
-	switch {
-	case r.fresh:
-		args[2] = c.key[:len(c.key)-8] + n
-	case len(c.args) == 1: // a load: the time
-		args[3] = time.Now().UnixMilli()
-	default: // a save: the time and the save's number
-		args[3], args[4] = time.Now().UnixMilli(), n
-	}
-	conn := r.pool.Get()
+	defer p.close()
+	c := newClient(0)
+	p.begin(c)
+	conn := pool.Get()
 	defer conn.Close()
-	reply, err := redis.Strings(conn.Do("EVALSHA", args...))
-	fail(err)
-	if len(reply) == 0 || reply[0] == "gone" || reply[0] == "taken" {
-		fail(fmt.Errorf("floor: redis answers %q", reply))
+	keys, err := redis.Strings(conn.Do("KEYS", "session:*"))
+	if err != nil || len(keys) == 0 {
+		return nil, fmt.Errorf("floor: no session in redis: %v", err)
+	}
+	value, err := redis.Bytes(conn.Do("GET", keys[0]))
+	if err != nil {
+		return nil, err
+	}
+	b := &bareRedis{pool: pool, key: "floor:" + keys[0], value: value}
+	_, err = conn.Do("SET", b.key, b.value, "PX", keptFor)
+	return b, err
+}
+
+// do reads and writes as often as the work does.
+func (b *bareRedis) do(w *work) {
+	switch w {
+	case readOne:
+		b.get()
+	case writeOne:
+		b.get()
+		b.set()
+	case flash:
+		for range 2 {
+			b.get()
+			b.set()
+		}
+	case first:
+		b.send("SET", fmt.Sprintf("%s-%d", b.key, b.fresh.Add(1)), b.value, "NX", "PX", keptFor)
 	}
 }
 
-func (r *replay) close() { r.pool.Close() }
+func (b *bareRedis) get() { b.send("GET", b.key) }
+func (b *bareRedis) set() { b.send("SET", b.key, b.value, "PX", keptFor) }
+
+func (b *bareRedis) send(command string, args ...any) {
+	conn := b.pool.Get()
+	defer conn.Close()
+	reply, err := conn.Do(command, args...)
+	fail(err)
+	if reply == nil {
+		fail(fmt.Errorf("floor: redis answers nothing to %s", command))
+	}
+}
+
+func (b *bareRedis) close() { b.pool.Close() }
 
 // floorOf returns the lap of the floor for a work, and what closes it.
 func floorOf(s setup, w *work, clients int) (lap, func(), error) {
@@ -224,11 +202,11 @@ func floorOf(s setup, w *work, clients int) (lap, func(), error) {
 		}
 		return lap{run: func(n int) { together(clients, n, func(int) { box.do(w) }) }}, func() {}, nil
 	case server:
-		r, err := newReplay(s, w)
+		r, err := newBareRedis(s)
 		if err != nil {
 			return lap{}, nil, err
 		}
-		l := lap{run: func(n int) { together(clients, n, func(int) { r.do() }) }}
+		l := lap{run: func(n int) { together(clients, n, func(int) { r.do(w) }) }}
 		if w.fresh {
 			l.reset, l.most = flusher(s.address), mostFresh
 		}
@@ -253,7 +231,7 @@ func floorHandler(h http.Handler, clients int) lap {
 	browsers := make([]*client, clients)
 	for i := range browsers {
 		c := newClient(i)
-		c.put("s_memory="+session.NewToken("").Value(), false)
+		c.put("s_memory="+strings.Repeat("A", tokenLength), false)
 		c.writeLine()
 		browsers[i] = c
 	}

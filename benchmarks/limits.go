@@ -9,11 +9,11 @@ import (
 const (
 	unopenedThanSCS    = 30.0
 	unopenedThanFloor  = 2.0
-	readThanSCS        = 20.0
+	readThanSCS        = 15.0
 	readAllocations    = 8.0
-	writeThanSCS       = 15.0
-	readThanGorilla    = 12.0
-	writeThanGorilla   = 12.0
+	writeThanSCS       = 12.0
+	readThanGorilla    = 8.0
+	writeThanGorilla   = 8.0
 	redisThanFloor     = 1.15
 	redisRoundTrips    = 1.0
 	bytesPerSession    = 350.0
@@ -95,7 +95,7 @@ func judge(rep *report) []verdict {
 		atLeast("memory, read and write one: scs takes", writeThanSCS, write.slower(nameSCS)),
 		atLeast("cookie, read one of five: gorilla takes", readThanGorilla, find(cookie, readOne).slower(nameGorilla)),
 		atLeast("cookie, read and write one: gorilla takes", writeThanGorilla, find(cookie, writeOne).slower(nameGorilla)),
-		within("redis, read one of five: of the same command by bare redigo", redisThanFloor, find(server, readOne).overFloor()),
+		within("redis, read one of five: of a GET of as many bytes by bare redigo", redisThanFloor, find(server, readOne).overFloor()),
 		atMost("redis, read one of five: round trips", redisRoundTrips, inTrips, ""),
 		atMost("memory: bytes a stored session", bytesPerSession, bytes, " B"),
 		atMost("memory: longest operation while a million sessions expire", longestStall.Seconds()*1000, stalled, " ms"),

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"unsafe"
 
 	"example.com/session"
+	"example.com/session/driver"
+	inmemory "example.com/session/internal/memory"
 	"github.com/alexedwards/scs/v2/memstore"
 )
 
@@ -24,7 +25,7 @@ type footprint struct {
 }
 
 // tokenLength is the length of a token's text.
-const tokenLength = 43
+const tokenLength = 56
 
 // ourFootprints fills a memory driver through the middleware, and then saves each session eight
 // times more: a record keeps the numbers of its last eight saves.
@@ -102,38 +103,33 @@ type stall struct {
 // saves. Nothing of the driver runs but within an operation, so the processor's time of the
 // longest one is how long it can make others wait.
 func ourStall(sessions int) stall {
-	const scope = "s_memory"
-	limits := session.Limits{Lifetime: 24 * time.Hour, Idle: time.Hour}
-	d := session.NewMemoryDriver(session.MemoryConfig{MaxSessions: 2 * sessions})
+	d := inmemory.New(inmemory.Options{MaxSessions: 2 * sessions})
 	ctx := context.Background()
-	add := func(now time.Time) session.Token {
-		b := session.ChangesBuilder{Now: now, Number: number(), NewToken: session.NewToken(scope), Limits: limits, Ops: fiveValues}
-		rand.Read(b.NewID[:])
-		ch, err := b.Build()
+	add := func(now time.Time) driver.ID {
+		ch := changes(now, driver.NewID())
+		ch.New, ch.Ops = true, fiveValues
+		_, err := d.Save(ctx, nil, ch)
 		fail(err)
-		tok, err := d.Save(ctx, nil, ch)
-		fail(err)
-		return tok
+		return ch.ID
 	}
 	start := time.UnixMilli(time.Now().UnixMilli())
-	old := make([]session.Token, 1000)
+	old := make([]driver.ID, 1000)
 	for i := range sessions {
 		old[i%len(old)] = add(start)
 	}
 	later := start.Add(2 * time.Hour)
-	var live session.Token
+	var live driver.ID
 	longest := stall{name: ours, sessions: sessions}
 	steps := []func(i int){
 		func(int) { live = add(later) },
 		func(int) { _, err := d.Load(ctx, live, later); fail(err) },
 		func(i int) { d.Load(ctx, old[i%len(old)], later) },
-		func(int) { d.Load(ctx, session.NewToken(scope), later) },
+		func(int) { d.Load(ctx, driver.NewID(), later) },
 		func(int) {
 			rec, err := d.Load(ctx, live, later)
 			fail(err)
-			b := session.ChangesBuilder{Now: later, Number: number(), Ops: fiveValues[:1]}
-			ch, err := b.Build()
-			fail(err)
+			ch := changes(later, live)
+			ch.Ops = fiveValues[:1]
 			_, err = d.Save(ctx, rec, ch)
 			fail(err)
 		},
@@ -142,18 +138,18 @@ func ourStall(sessions int) stall {
 	return longest
 }
 
-var fiveValues = []session.Op{
-	{Kind: session.OpSet, Key: "name", Value: "\"client-0"},
-	{Kind: session.OpSet, Key: "email", Value: "\"" + email},
-	{Kind: session.OpSet, Key: "theme", Value: "\"" + theme},
-	{Kind: session.OpSet, Key: "admin", Value: "t"},
-	{Kind: session.OpSet, Key: "visits", Value: "0"},
+func changes(now time.Time, id driver.ID) *driver.Changes {
+	secret := driver.Digest{1}
+	return &driver.Changes{ID: id, Number: rand.Uint64(), Now: now, Use: true, Expect: secret, Install: secret,
+		Limits: driver.Limits{Lifetime: 24 * time.Hour, Idle: time.Hour}}
 }
 
-func number() uint64 {
-	var b [8]byte
-	rand.Read(b[:])
-	return binary.NativeEndian.Uint64(b[:])
+func set(key, encoded string) driver.Op {
+	return driver.Op{Kind: driver.Set, Part: driver.Data, Key: key, Encoded: encoded}
+}
+
+var fiveValues = []driver.Op{
+	set("name", "'client-0"), set("email", "'"+email), set("theme", "'"+theme), set("admin", "t"), set("visits", "0"),
 }
 
 // scsStall does it with scs's store, which looks at all sessions from time to time.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keys presses keys as a person does, wherever the focus is.
+// keys presses keys, wherever the focus is.
 func (b *tab) keys(keys string) {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(keys))
@@ -70,7 +70,7 @@ func TestDemoWorksWithoutJavaScript(t *testing.T) {
 		b.press(".notes .plain")
 		assert.Equal(t, "Note deleted.", b.alert())
 		b.flash("warning", "between")
-		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`) // the path changes before the page is there
+		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`) // the path changes before the page is loaded
 		assert.Contains(t, b.alert(), "warning")
 		assert.NotContains(t, b.texts("tbody td:first-child"), "GET /flash/poll", "scripts run after all")
 		b.signIn("Ann")

@@ -27,7 +27,7 @@ func TestTwoTabsThatAddAtOnceLoseNothing(t *testing.T) {
 
 		first.visit("/")
 		notes := first.notes()
-		if s.driver == "cookie" { // the last Set-Cookie wins, as README says
+		if s.driver == "cookie" { // the last response wins, as README says
 			assert.Len(t, notes, 2)
 			return
 		}
@@ -37,19 +37,18 @@ func TestTwoTabsThatAddAtOnceLoseNothing(t *testing.T) {
 	})
 }
 
-// inFrame is an expression that holds when a frame of the page shows a text.
+// inFrame returns an expression that is true when a frame of the page shows a text.
 func inFrame(name, text string) string {
 	return `document.querySelector("[name=` + name + `]").contentDocument.body?.innerText.includes("` + text + `")`
 }
 
-// with adds a parameter to what a form sends, so that a test is not in a hurry where the machine is
-// busy.
+// with adds a parameter to what a form sends, such as a longer time for a busy machine.
 func (b *tab) with(form, parameter string) {
 	b.t.Helper()
 	eval[string](b, fmt.Sprintf("document.querySelector(%q).action += %q", form, "?"+parameter))
 }
 
-func TestStreamStoresTheSessionWhileItsPageIsOnTheWay(t *testing.T) {
+func TestStreamStoresTheSessionWhileItsPageIsBeingSent(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		b := s.open(t)
 		b.visit("/at-once")
@@ -72,7 +71,7 @@ func TestStreamStoresTheSessionWhileItsPageIsOnTheWay(t *testing.T) {
 func TestStreamStopsWhenTheSessionEndsInAnotherTab(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		if s.driver == "cookie" {
-			return // it cannot store after the header at all: see the test above
+			return // it cannot store after the header: see the test above
 		}
 		b := s.open(t)
 		b.signIn("Ann")
@@ -83,7 +82,7 @@ func TestStreamStopsWhenTheSessionEndsInAnotherTab(t *testing.T) {
 		b.do(chromedp.Click(chromedp.CSS("[target=stream] button")))
 		b.awaits(inFrame("stream", "Step 1 is stored"))
 		second.press(".who button")
-		b.awaits(inFrame("stream", "The session ended meanwhile"))
+		b.awaits(inFrame("stream", "Another tab ended the session"))
 		assert.False(t, eval[bool](b, inFrame("stream", "Step 60")))
 	})
 }

@@ -27,8 +27,8 @@ import (
 // stepLimit is how long one step in the browser may take, on a machine that is busy.
 const stepLimit = 30 * time.Second
 
-// shared is the browser that nearly all tests use, each in a browser context of its own: with
-// its own cookies and cache.
+// shared is the browser of nearly all tests. Each test has its own browser context, with its own
+// cookies and cache.
 var shared struct {
 	once  sync.Once
 	ctx   context.Context
@@ -49,7 +49,7 @@ func closeBrowser() {
 	}
 }
 
-// launch starts a chromium with a profile in dir, or in a new directory that goes with it.
+// launch starts a chromium with a profile in dir, or in a new directory that is removed with it.
 func launch(dir string) (context.Context, context.CancelFunc, error) {
 	path, err := findChromium()
 	if err != nil {
@@ -147,7 +147,7 @@ func (b *tab) hear(event any) {
 	}
 }
 
-// provokes says that the console may have an error with this text.
+// provokes allows errors with this text on the console.
 func (b *tab) provokes(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -169,7 +169,7 @@ next:
 	return unexpected
 }
 
-// do takes steps, all within stepLimit.
+// do takes steps, all of them within stepLimit.
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
@@ -177,7 +177,7 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(b.t, chromedp.Do(ctx, steps...))
 }
 
-// ask takes one step that has an answer.
+// ask takes one step that returns something.
 func ask[T any](b *tab, step chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
@@ -207,7 +207,7 @@ func (b *tab) visit(path string) int {
 	return b.arrive(chromedp.Navigate(b.url + path))
 }
 
-// press clicks on what is not yet the next page, and returns the status of that page.
+// press clicks on what leads to another page, and returns the status of that page.
 func (b *tab) press(selector string) int {
 	b.t.Helper()
 	return b.arrive(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
@@ -218,8 +218,8 @@ func (b *tab) reload() int {
 	return b.arrive(chromedp.Reload())
 }
 
-// back goes back in the browser's history. The page may come from the browser's own memory, so
-// no answer is waited for.
+// back goes back in the browser's history. The page may come from the browser's memory, so back
+// does not wait for a response.
 func (b *tab) back() {
 	b.t.Helper()
 	history := call(b, page.GetNavigationHistory, cdp.Empty{})
@@ -241,12 +241,12 @@ func (b *tab) arrive(steps ...chromedp.Action[chromedp.Void]) int {
 	response, err := chromedp.RunResponse(ctx, steps...)
 	require.NoError(b.t, err)
 	if response == nil {
-		return 0 // it came from the browser's own memory
+		return 0 // it came from the browser's memory
 	}
 	return int(response.Status)
 }
 
-// fill writes into a field, in place of what stands there.
+// fill replaces the text of a field.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
 	b.do(chromedp.Focus(chromedp.CSS(selector)))
@@ -254,7 +254,7 @@ func (b *tab) fill(selector, text string) {
 	call(b, input.InsertText, input.InsertTextParams{Text: text})
 }
 
-// text is what a person reads in the first element that the selector finds, "" where there is none.
+// text is the visible text of the first element that the selector finds, "" if there is none.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return eval[string](b, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "").replace(/\s+/g, " ").trim()`, selector))
@@ -271,13 +271,13 @@ func (b *tab) path() string {
 	return eval[string](b, "location.pathname")
 }
 
-// awaits waits until an expression holds in the page, whichever page it is by then.
+// awaits waits until an expression is true in the page, whichever page it is by then.
 func (b *tab) awaits(expression string) {
 	b.t.Helper()
 	b.until(expression, chromedp.Evaluate[bool]("!!("+expression+")"))
 }
 
-// until asks until the answer is yes. Errors are passed over: one page may just be giving way to
+// until waits until a condition holds. Errors are ignored, because one page may just be replaced by
 // another.
 func (b *tab) until(what string, holds chromedp.Action[bool]) {
 	b.t.Helper()
@@ -306,13 +306,13 @@ func (b *tab) notes() []string {
 	return b.texts(".notes .text")
 }
 
-// alert is the flash message that is shown, "" where there is none.
+// alert is the flash message that the page shows, "" if there is none.
 func (b *tab) alert() string {
 	b.t.Helper()
 	return b.text(".alert")
 }
 
-// flash chooses a message and a way to it, and sends the form.
+// flash chooses a message and a route to it, and sends the form.
 func (b *tab) flash(kind, way string) {
 	b.t.Helper()
 	b.chooses(kind, way)
@@ -345,13 +345,13 @@ func (b *tab) cookies() map[string]*network.Cookie {
 	return cookies
 }
 
-// setCookie plants a cookie for the site.
+// setCookie puts a cookie for the site into the browser.
 func (b *tab) setCookie(name, value string) {
 	b.t.Helper()
 	call(b, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: b.url + "/"})
 }
 
-// screenshots is where pictures go.
+// screenshots is the directory of the pictures.
 const screenshots = "screenshots"
 
 func (b *tab) picture(name string) {

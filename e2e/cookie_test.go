@@ -33,7 +33,7 @@ func expectCookie(t *testing.T, c *network.Cookie, host string, secure bool) {
 	assert.LessOrEqual(t, len(c.Name)+len(c.Value), 4096)
 }
 
-// flashWaits stores a flash message and stays where the hint that it waits is still set.
+// flashWaits stores a flash message and does not load its page, so that the hint cookie is still set.
 func (b *tab) flashWaits() {
 	b.t.Helper()
 	b.visit("/flash")
@@ -46,7 +46,7 @@ func TestBrowserStoresTheCookieWithItsAttributes(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		how    setup
-		byName bool // http://localhost in place of http://127.0.0.1
+		byName bool // http://localhost instead of http://127.0.0.1
 		host   string
 		secure bool
 	}{
@@ -93,7 +93,7 @@ func TestCookieNamesOverTLSAreBoundToTheHost(t *testing.T) {
 	})
 }
 
-func TestPagesComeToABrowserThatRefusesCookies(t *testing.T) {
+func TestPagesWorkInABrowserThatRefusesCookies(t *testing.T) {
 	t.Parallel()
 	ctx, stop, err := launch(profileWithoutCookies(t))
 	require.NoError(t, err)
@@ -110,17 +110,17 @@ func TestPagesComeToABrowserThatRefusesCookies(t *testing.T) {
 			assert.Empty(t, b.notes())
 			b.signIn("Ann")
 			assert.Contains(t, b.text(".empty"), "the browser refuses cookies")
-			assert.Empty(t, b.cookies(), "it takes cookies after all")
+			assert.Empty(t, b.cookies(), "it accepts cookies after all")
 		})
 	}
 }
 
-// profileWithoutCookies makes a profile of a browser whose owner has switched cookies off.
+// profileWithoutCookies makes the profile of a browser that refuses all cookies.
 func profileWithoutCookies(t *testing.T) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "session-e2e-profile")
 	require.NoError(t, err)
-	t.Cleanup(func() { // not t.TempDir: a process of chromium may still write there for a moment
+	t.Cleanup(func() { // not t.TempDir, because chromium may still write there for a moment
 		for end := time.Now().Add(5 * time.Second); os.RemoveAll(dir) != nil && time.Now().Before(end); {
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -131,7 +131,7 @@ func profileWithoutCookies(t *testing.T) (dir string) {
 	return dir
 }
 
-func TestSessionThatOutgrowsItsCookieIsRefusedWholeAndSaysSo(t *testing.T) {
+func TestSessionTooLargeForItsCookieIsRefusedAndThePageSaysSo(t *testing.T) {
 	t.Parallel()
 	s := start(t, "cookie", setup{})
 	b := s.open(t)
@@ -148,5 +148,5 @@ func TestSessionThatOutgrowsItsCookieIsRefusedWholeAndSaysSo(t *testing.T) {
 	assert.Contains(t, b.text("main"), "The largest keys are note.")
 	b.visit("/")
 	assert.Len(t, b.notes(), kept-1, "the notes before it are kept")
-	assert.Empty(t, b.alert(), "nothing of the refused request is stored")
+	assert.Empty(t, b.alert(), "nothing of the refused request may be stored")
 }

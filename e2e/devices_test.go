@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// profile opens a tab of a browser with no cookies that calls itself something else, and signs in.
+// profile opens a tab without cookies that sends another User-Agent, and signs in.
 func (s *site) profile(t *testing.T, user, agent string) *tab {
 	t.Helper()
 	b := s.open(t)
@@ -27,7 +27,7 @@ const (
 	tablet = "Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/604.1"
 )
 
-// device is the selector of the button that ends a device of the list, which is open.
+// endButton returns the selector of the button that signs out a device of the list, which is open.
 func (b *tab) endButton(name string) string {
 	b.t.Helper()
 	handle := eval[string](b, fmt.Sprintf(`[...document.querySelectorAll(".devices .card")]
@@ -36,7 +36,7 @@ func (b *tab) endButton(name string) string {
 	return `[action="/devices/` + handle + `/end"] button`
 }
 
-func TestDeviceEndedFromTheListIsSignedOutAtItsNextClick(t *testing.T) {
+func TestDeviceEndedFromTheListIsSignedOutAtItsNextRequest(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		user := "Devices of " + s.driver
 		here, there, third := s.profile(t, user, laptop), s.profile(t, user, phone), s.profile(t, user, tablet)
@@ -50,21 +50,21 @@ func TestDeviceEndedFromTheListIsSignedOutAtItsNextClick(t *testing.T) {
 		assert.Contains(t, here.alert(), "The device is signed out")
 		assert.ElementsMatch(t, []string{"Firefox on Linux this one", "Safari on iPad"}, here.texts(".devices h2"))
 		there.press("nav a[href='/session']")
-		assert.Empty(t, there.text(".name"), "the phone is signed in still")
+		assert.Empty(t, there.text(".name"), "the phone is still signed in")
 		assert.NotContains(t, there.texts("tbody td:first-child"), "added", "the phone still shows what its session held")
 		thief := s.open(t)
 		thief.setCookie(s.cookie(), copied)
 		thief.visit("/session")
-		assert.Empty(t, thief.text(".name"), "a copy of the phone's cookie opens")
+		assert.Empty(t, thief.text(".name"), "a copy of the phone's cookie opens a session")
 
 		third.visit("/")
-		assert.Equal(t, "Signed in as "+user, third.text(".name"), "one that was not ended is signed out")
+		assert.Equal(t, "Signed in as "+user, third.text(".name"), "a device that was not ended is signed out")
 		here.visit("/devices")
 		here.press("[action='/devices/end-others'] button")
 		assert.Equal(t, "All other devices are signed out.", here.alert())
 		assert.Equal(t, []string{"Firefox on Linux this one"}, here.texts(".devices h2"))
 		third.reload()
-		assert.Empty(t, third.text(".name"), "the tablet is signed in still")
+		assert.Empty(t, third.text(".name"), "the tablet is still signed in")
 		here.reload()
 		assert.Equal(t, "Signed in as "+user, here.text(".name"), "ending the others ended this one")
 	})
@@ -94,12 +94,12 @@ func TestDeviceEndedInAnotherProcessIsSignedOutWithinTheWindow(t *testing.T) {
 	require.NotEqual(t, one.url, two.url)
 	here, there := one.profile(t, "Ann", laptop), two.profile(t, "Ann", phone)
 	there.visit("/")
-	require.Equal(t, "Signed in as Ann", there.text(".name")) // and the second process remembers that it asked
+	require.Equal(t, "Signed in as Ann", there.text(".name")) // from now on the second process remembers the answer
 	here.visit("/devices")
 	here.press(here.endButton("Safari on iPhone"))
 	time.Sleep(window * time.Second)
 	there.press("nav a[href='/devices']")
-	assert.Empty(t, there.text(".name"), "the phone is signed in still")
+	assert.Empty(t, there.text(".name"), "the phone is still signed in")
 	here.visit("/devices")
 	assert.Equal(t, []string{"Firefox on Linux this one"}, here.texts(".devices h2"))
 }

@@ -24,14 +24,14 @@ func TestFlashIsSeenOnceAfterTheRedirectAndGoneOnReload(t *testing.T) {
 	})
 }
 
-func TestPicturesScriptsPollsAndPrefetchesDoNotEatAFlashMessage(t *testing.T) {
+func TestPicturesScriptsPollsAndPrefetchesDoNotRemoveAFlashMessage(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		b := s.open(t)
 		b.visit("/")
 		b.addNote("so that there is a session")
 		b.flash("success", "between")
-		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`) // the path changes before the page is there
-		assert.Contains(t, b.alert(), "success", "the message is gone before its page came")
+		b.awaits(`location.pathname == "/flash/landing" && document.readyState == "complete"`) // the path changes before the page is loaded
+		assert.Contains(t, b.alert(), "success", "the message is gone before its page was loaded")
 
 		rows := b.texts("tbody tr")
 		for _, row := range []string{
@@ -59,17 +59,17 @@ func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
 			b.press("main form button")
 			shown, took := b.alert(), time.Since(begun)
 			if took >= 2*time.Second && try < 10 {
-				continue // the machine is busy: it came later than it was to
+				continue // the machine is busy, and the page came too late
 			}
 			assert.Contains(t, shown, "success", "dropped after %v", took)
 			break
 		}
 		b.flash("success", "later")
 		assert.Equal(t, "/flash/landing", b.path())
-		assert.Empty(t, b.alert(), "shown though two seconds were over")
+		assert.Empty(t, b.alert(), "shown after more than two seconds")
 		b.visit("/")
 		assert.Empty(t, b.alert())
-		assert.Equal(t, []string{"stays"}, b.notes(), "the clock of flash took data with it")
+		assert.Equal(t, []string{"stays"}, b.notes(), "the flash TTL removed data")
 	})
 }
 

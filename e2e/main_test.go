@@ -21,8 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// buildFlags are those that the demo is built with. The race detector watches it where it
-// watches the tests.
+// buildFlags are the flags that the demo is built with. With -race, race_test.go adds -race.
 var buildFlags = []string{"build"}
 
 const startLimit = 20 * time.Second
@@ -37,15 +36,15 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	demo.path = filepath.Join(dir, "demo")
-	// Many tests wait most of the time, for a page that is slow on purpose: more of them go at
-	// once than there are processors, unless -parallel says how many.
+	// Many tests wait most of the time, for a page that is slow on purpose. So more of them run in
+	// parallel than there are processors, unless -parallel says how many.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	return redistest.Main(tests{m})
 }
 
-// tests end what they have started before anybody looks for leaks, or stops their redis.
+// tests stop what they have started before redistest.Main looks for leaks and stops redis.
 type tests struct{ *testing.M }
 
 func (ts tests) Run() int {
@@ -58,7 +57,7 @@ func (ts tests) Run() int {
 	return code
 }
 
-// demo is the program under test, built when it is first needed.
+// demo is the program under test. It is built when it is first needed.
 var demo struct {
 	path string
 	once sync.Once
@@ -77,7 +76,7 @@ func build(t *testing.T) string {
 	return demo.path
 }
 
-// A site is the demo as it runs.
+// A site is a running demo.
 type site struct {
 	url    string // http://127.0.0.1:port
 	driver string
@@ -94,23 +93,23 @@ func (s *site) cookie() string { return s.prefix + s.driver }
 // localhost is the site's address by name.
 func (s *site) localhost() string { return strings.Replace(s.url, "127.0.0.1", "localhost", 1) }
 
-// secret is what processes share that read each other's cookies.
+// secret is shared by the processes that read each other's cookies.
 var secret = session.NewSecret()
 
 var driverNames = []string{"memory", "cookie", "redis"}
 
-// A setup is how a test wants the demo to be started; the zero value is how anybody starts it.
+// A setup says how the demo is started. The zero value is the demo without flags.
 type setup struct {
 	flashTTL int    // seconds, of each driver
 	secure   string // the attribute Secure: auto, always or never
 	tls      bool
-	window   int               // seconds of RevocationWindow; the cookie driver's sign-ins are then kept track of in redis
-	process  int               // tells apart processes that are set up alike
-	redis    *redistest.Server // one that the test disturbs; nil: the common one
+	window   int               // seconds of RevocationWindow; if it is set, redis is the Revocation
+	process  int               // distinguishes processes with the same setup
+	redis    *redistest.Server // one that the test disturbs; nil means the shared one
 }
 
-// eachDriver runs a test against the demo on every driver. Tests share the servers, and no
-// cookies: each has a browser context of its own.
+// eachDriver runs a test against the demo on every driver. Tests share the servers. They do not
+// share cookies, because each has its own browser context.
 func eachDriver(t *testing.T, how setup, test func(t *testing.T, s *site)) {
 	t.Helper()
 	t.Parallel()
@@ -122,7 +121,7 @@ func eachDriver(t *testing.T, how setup, test func(t *testing.T, s *site)) {
 	}
 }
 
-// sites are the servers that run, until all tests are over.
+// sites are the running servers. They are stopped after all tests.
 var sites struct {
 	mu      sync.Mutex
 	running map[siteKey]*site
@@ -133,7 +132,7 @@ type siteKey struct {
 	setup  setup
 }
 
-// start returns the demo on a driver; the first test that asks starts it, on a free port.
+// start returns the demo on a driver. The first call for a setup starts it on a free port.
 func start(t *testing.T, driver string, how setup) *site {
 	t.Helper()
 	sites.mu.Lock()
@@ -151,7 +150,7 @@ func start(t *testing.T, driver string, how setup) *site {
 	return s
 }
 
-// stopSites ends the servers, and returns what they had to complain of.
+// stopSites stops the servers, and returns what went wrong in them.
 func stopSites() (faults []error) {
 	for key, s := range sites.running {
 		if err := s.stop(); err != nil {
@@ -161,7 +160,7 @@ func stopSites() (faults []error) {
 	return faults
 }
 
-// config writes a configuration file. The redis in it is a real server.
+// config writes a configuration file.
 func (how setup) config(t *testing.T, driver string) (path string, err error) {
 	t.Helper()
 	own := map[string]any{}
@@ -224,8 +223,8 @@ func (how setup) launch(t *testing.T, driver string) (*site, error) {
 	}
 }
 
-// run starts the demo and waits for its end, on a thread that it holds until then: what
-// dieWithParent asks for is tied to the thread.
+// run starts the demo and waits for its end. It holds its thread until then, because the signal that
+// dieWithParent asks for is sent when the thread ends.
 func (s *site) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -236,7 +235,7 @@ func (s *site) run(started chan<- error) {
 	}
 }
 
-// stop ends the demo as an administrator would. It must have had nothing to complain of.
+// stop interrupts the demo, and returns an error if its log holds a complaint.
 func (s *site) stop() error {
 	s.process.Process.Signal(os.Interrupt)
 	killed := time.AfterFunc(startLimit, func() { s.process.Process.Kill() })
@@ -255,7 +254,7 @@ func (s *site) stop() error {
 
 var serving = regexp.MustCompile(`serving (https?://\S+)`)
 
-// A watchedLog keeps what the demo logs, and finds in it where it serves.
+// A watchedLog keeps the log of the demo, and finds its address there.
 type watchedLog struct {
 	mu      sync.Mutex
 	buf     bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStoreThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
+func TestStoreThatDoesNotRespondSignsNobodyOut(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
 	b := start(t, "redis", setup{redis: redis}).open(t)
@@ -20,7 +20,7 @@ func TestStoreThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, b.visit("/session"))
 	assert.Contains(t, b.text("main"), "Nobody was signed out")
 	assert.Empty(t, b.violations())
-	assert.Equal(t, before, b.cookies(), "the error answer touched a cookie")
+	assert.Equal(t, before, b.cookies(), "the error answer changed a cookie")
 	redis.Resume(t)
 	require.Equal(t, http.StatusOK, b.visit("/session"))
 	assert.Equal(t, "Signed in as Ann", b.text(".name"))

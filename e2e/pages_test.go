@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A look is a way in which a person looks at the pages.
+// A look is a screen that the pages are shown on.
 type look struct {
 	name          string
 	scheme        string
@@ -43,7 +43,7 @@ func (b *tab) look(l look) {
 	b.do(size)
 }
 
-// A scene is a page in a state that is worth looking at, and how to get there.
+// A scene is a page in a certain state, and how to reach it.
 type scene struct {
 	name  string
 	reach func(b *tab)
@@ -67,7 +67,7 @@ var scenes = []scene{
 	{"flash", func(b *tab) { b.visit("/flash") }},
 	{"flash-between", func(b *tab) {
 		b.visit("/flash/between")
-		b.do(chromedp.Stop()) // or it goes on in a second
+		b.do(chromedp.Stop()) // else the next page follows in a second
 	}},
 	{"flash-landing", func(b *tab) {
 		b.flash("warning", "between")
@@ -134,7 +134,7 @@ func TestPagesLookRightAndAreAccessible(t *testing.T) {
 	})
 }
 
-// violations asks axe-core what hinders people, and returns what it calls serious or critical.
+// violations returns the serious and the critical violations that axe-core finds.
 func (b *tab) violations() (found []string) {
 	b.t.Helper()
 	type violation struct{ ID, Impact, Help, Target string }
@@ -155,7 +155,7 @@ var axeCore struct {
 	err    error
 }
 
-// axe returns the source of axe-core, fetched by npm in the locked version.
+// axe returns the source of axe-core. npm fetches the locked version.
 func axe(t *testing.T) string {
 	t.Helper()
 	axeCore.once.Do(func() {
@@ -169,7 +169,7 @@ func axe(t *testing.T) string {
 	return axeCore.source
 }
 
-// fetchAxe runs npm, unless what it would fetch is there.
+// fetchAxe runs npm, unless the locked version is installed already.
 func fetchAxe() error {
 	wanted, err := versionOf("package-lock.json")
 	if err != nil {
@@ -188,7 +188,7 @@ func fetchAxe() error {
 	return nil
 }
 
-// versionOf returns the version of axe-core that a lock file has.
+// versionOf returns the version of axe-core in a lock file.
 func versionOf(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dieWithParent makes the kernel kill a process when the thread ends that started it, also when
-// that is because the test binary was killed.
+// dieWithParent makes the kernel kill a process when the thread that started it ends, also if that
+// is because the test binary was killed.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
@@ -25,7 +25,7 @@ func TestDemoDiesWithAKilledTestBinary(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	binary := exec.Command(exe, "-test.run=^TestStartedByATestThatKillsIt$")
-	binary.Env = append(os.Environ(), holdsDemo+"="+build(t), "TMPDIR="+t.TempDir()) // nobody removes what a killed binary leaves
+	binary.Env = append(os.Environ(), holdsDemo+"="+build(t), "TMPDIR="+t.TempDir()) // a killed binary does not remove its files
 	stdout, err := binary.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, binary.Start())
@@ -48,7 +48,7 @@ func TestDemoDiesWithAKilledTestBinary(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond, "the demo still serves")
 }
 
-// holdsDemo is where the demo is that a test binary starts and waits with.
+// holdsDemo is an environment variable: the path of the demo that a test binary starts and holds.
 const holdsDemo = "SESSION_E2E_HOLDS"
 
 // TestStartedByATestThatKillsIt is the other half of the test above.
@@ -62,5 +62,5 @@ func TestStartedByATestThatKillsIt(t *testing.T) {
 	s, err := setup{}.launch(t, "memory")
 	require.NoError(t, err)
 	os.Stdout.WriteString(s.url + "\n")
-	time.Sleep(startLimit) // where it is not killed, it ends
+	time.Sleep(startLimit) // if it is not killed, it ends
 }

@@ -4,5 +4,5 @@ package e2e_test
 
 import "syscall"
 
-// dieWithParent sets nothing: here the demo outlives a test binary that is killed.
+// dieWithParent does nothing: on this system the demo outlives a test binary that is killed.
 func dieWithParent() *syscall.SysProcAttr { return nil }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWirePictureIsDrawnFromTheLastExchangeWithTokensMasked(t *testing.T) {
+func TestWirePageDrawsTheLastExchangeAndMasksTokens(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		b := s.open(t)
 		b.visit("/wire")

@@ -1,4 +1,4 @@
-// Package examples_test runs each example as its users do: as a program of its own, over HTTP.
+// Package examples_test runs each example as a separate program, and uses it over HTTP.
 package examples_test
 
 import (
@@ -67,7 +67,7 @@ func TestRedisSharesSessionsBetweenTwoProcesses(t *testing.T) {
 	b := newBrowser(t, first)
 	assert.Equal(t, "visit 1, served by "+first.address+"\n", b.get("/"))
 	assert.Equal(t, "theme \"dark\"\n", b.get("/theme?set=dark"))
-	b.url = second.url() // cookies know no ports
+	b.url = second.url() // cookies are sent to every port of a host
 	assert.Equal(t, "visit 2, served by "+second.address+"\n", b.get("/"))
 	assert.Equal(t, "theme \"dark\"\n", b.get("/theme"))
 }
@@ -80,7 +80,7 @@ func TestFilestoreGoesOnCountingInAnotherProcess(t *testing.T) {
 	assert.Equal(t, "Visit number 2.\n", b.get("/"))
 }
 
-func TestMetricsCountAndLogWhatHappensAndTellNoToken(t *testing.T) {
+func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 	p := start(t, "metrics")
 	b := newBrowser(t, p)
 	signedIn := b.post("/sign-in?name=ann")
@@ -96,15 +96,15 @@ func TestMetricsCountAndLogWhatHappensAndTellNoToken(t *testing.T) {
 	text := b.get("/debug/vars")
 	require.NoError(t, json.Unmarshal([]byte(text), &vars), text)
 	assert.Equal(t, map[string]int{"created": 1, "login": 1, "opened": 1, "ended": 1}, vars.Events)
-	assert.Equal(t, 1, vars.Stats["Saves"])
+	assert.Equal(t, 2, vars.Stats["Saves"], "the sign-in, and the first use")
 	for _, line := range []string{"event=login driver=memory handle=", "user=ann", "event=ended", "reason=logout"} {
 		assert.Contains(t, p.log.String(), line)
 	}
 	require.Len(t, signedIn.Cookies(), 1)
-	assert.NotContains(t, text+p.log.String(), signedIn.Cookies()[0].Value, "the token is told")
+	assert.NotContains(t, text+p.log.String(), signedIn.Cookies()[0].Value, "the token is in the log or in the counters")
 }
 
-// A program is an example that runs.
+// A program is a running example.
 type program struct {
 	address string
 	log     *buffer
@@ -148,7 +148,7 @@ func (p *program) await(t *testing.T) {
 	}
 }
 
-// A buffer is a bytes.Buffer for a writer and a reader at once.
+// A buffer is a bytes.Buffer that is safe for concurrent use.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -166,7 +166,7 @@ func (b *buffer) String() string {
 	return b.buf.String()
 }
 
-// A browser keeps cookies and follows no redirect.
+// A browser keeps cookies, and does not follow redirects.
 type browser struct {
 	t      *testing.T
 	client *http.Client

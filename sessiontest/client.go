@@ -1,3 +1,6 @@
+// Package sessiontest helps to test handlers that use sessions. [Context] gives the test of a
+// handler a session that the test can fill and inspect. [SignedIn] gives it one of a user. [NewBrowser]
+// gives it a browser of a real server, and [NewClock] a clock to move. Tests for drivers and stores are in package drivertest.
 package sessiontest
 
 import (
@@ -8,42 +11,67 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"example.com/session"
 )
 
-// A Browser is a client of a real server on a loopback port: it keeps cookies, and shows a
-// redirect in place of following it. What goes wrong on the way fails its test, so it is used
-// from the test's own goroutine; Client may be used from any.
+// A Browser is a client of a real server on a loopback port. It keeps cookies, and returns a
+// redirect without following it. A request that gets no response fails the test at once, so the
+// methods must be called from the test's own goroutine. Client may be used from any goroutine.
 type Browser struct {
 	Client *http.Client
-	URL    string // of the server, without a slash at its end
+	URL    string // of the server, without a trailing slash
 
 	t testing.TB
 }
 
-// Client serves a handler until the test ends, and returns a browser of it without cookies.
-func Client(t testing.TB, handler http.Handler) *Browser {
+// NewBrowser serves a handler until the test ends, and returns a browser of that server without cookies.
+func NewBrowser(t testing.TB, handler http.Handler) *Browser {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return (&Browser{Client: server.Client(), URL: server.URL, t: t}).Another()
 }
 
-// Another returns a second browser of the same server, with cookies of its own.
+// Another returns a second browser for the same server, with its own cookies.
 func (b *Browser) Another() *Browser {
-	jar, _ := cookiejar.New(nil) // fails never
+	jar, _ := cookiejar.New(nil) // never fails
 	client := *b.Client
 	client.Jar = jar
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Browser{Client: &client, URL: b.URL, t: b.t}
 }
 
-// A Page is an answer that has been read.
+// SignIn signs the browser in as a user of a manager, without a sign-in page: its next requests to a handler
+// under m's middleware are that user's. Further calls sign in again, as a user would.
+func (b *Browser) SignIn(m *session.Manager, user string) {
+	b.t.Helper()
+	address, err := url.Parse(b.URL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, b.URL+"/", nil)
+	r.RemoteAddr = address.Host // a client on this machine, as that of the server is
+	for _, c := range b.Client.Jar.Cookies(address) {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		session.FromRequest(r).Login(user)
+	})).ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		b.t.Fatalf("sessiontest: sign in: status %d", w.Code)
+	}
+	b.Client.Jar.SetCookies(address, w.Result().Cookies())
+}
+
+// A Page is a response whose body has been read.
 type Page struct {
 	*http.Response
 	Text string // the body
 }
 
-// Cookie returns the cookie of a name that the answer sets, nil where it sets none.
+// Cookie returns the cookie of a name that the response sets, nil if it sets none.
 func (p Page) Cookie(name string) *http.Cookie {
 	for _, c := range p.Cookies() {
 		if c.Name == name {
@@ -53,13 +81,13 @@ func (p Page) Cookie(name string) *http.Cookie {
 	return nil
 }
 
-// Get asks for a path.
+// Get requests a path.
 func (b *Browser) Get(path string) Page {
 	b.t.Helper()
 	return b.Do(http.MethodGet, path, nil)
 }
 
-// Post sends a form to a path.
+// Post posts a form to a path.
 func (b *Browser) Post(path string, form url.Values) Page {
 	b.t.Helper()
 	return b.Do(http.MethodPost, path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")

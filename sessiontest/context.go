@@ -17,26 +17,49 @@ import (
 //	save(httptest.NewRecorder(), httptest.NewRequest("POST", "/save", nil).WithContext(ctx))
 //	assert.Equal(t, "Saved!", session.FromContext(ctx).Get("success"))
 //
-// The session is that of a memory manager of its own. It came with the values; with none it is
-// that of a visitor, who has no session yet. What a handler does to it is seen at once by
-// whoever asks the context: values, and flash too, which does not age here.
+// The session holds the values, and belongs to a memory manager of its own. Without values it is
+// the session of a visitor, and nothing is stored yet. The test sees at once what a handler
+// changes, including flash, which does not expire here.
 //
-// The context stands for one request whose header has not left: a handler's recorder does not
-// commit it. What is decided at commit, such as the new token of a Regenerate, comes with
-// [session.Session.Save] or not at all, and there are no cookies to look at. The request is
-// committed when the test ends. Where that fails, as with a value that cannot be encoded, so
-// does the test. For what the browser gets, and for several requests, use [Client].
+// The context stands for one request whose response header has not been sent: writing to the
+// recorder of a handler does not commit it. What takes effect at commit, such as the new limits
+// of Remember, needs [session.Session.Save]. There are no cookies to look at. The request is
+// committed when the test ends. If that fails, as with a value that cannot be encoded, so does
+// the test. To test cookies, or several requests, use [NewBrowser].
 //
 // FromContext, FromRequest, Lookup, typed keys and Templates find the session, and Using finds
-// the memory and the cookie driver. A manager's own FromContext does not: it is another's.
-// Several goroutines may use the context.
+// those of the memory and the cookie driver. The FromContext method of another manager does not
+// find it. Several goroutines may use the context.
 func Context(t testing.TB, values map[string]any) context.Context {
+	t.Helper()
+	return newContext(t, func(s *session.Session) {
+		for key, value := range values {
+			s.Set(key, value)
+		}
+	})
+}
+
+// SignedIn is Context for the session of a user who has just signed in:
+//
+//	ctx := sessiontest.SignedIn(t, "ann", nil)
+//	account(httptest.NewRecorder(), httptest.NewRequest("GET", "/account", nil).WithContext(ctx))
+func SignedIn(t testing.TB, user string, values map[string]any) context.Context {
+	t.Helper()
+	return newContext(t, func(s *session.Session) {
+		s.Login(user)
+		for key, value := range values {
+			s.Set(key, value)
+		}
+	})
+}
+
+func newContext(t testing.TB, fill func(s *session.Session)) context.Context {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	m, err := session.NewManager(session.Config{
 		Default: "memory",
 		Secret:  session.NewSecret(),
-		// A handler may have a manager of its own inside, and no browser asks over plain HTTP.
+		// The prefix differs from that of a manager that the handler may have; no browser asks over plain HTTP.
 		CookieAttributes: session.CookieAttributes{Prefix: "sessiontest_", Secure: session.SecureAlways},
 		Logger:           log,
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
@@ -48,19 +71,17 @@ func Context(t testing.TB, values map[string]any) context.Context {
 	}
 	t.Cleanup(func() { m.Close() })
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	for _, c := range cookiesWith(m, r, values) {
+	for _, c := range cookiesWith(m, r, fill) {
 		r.AddCookie(c)
 	}
 	return live(t, m, r)
 }
 
-// cookiesWith stores the values in a new session, and returns what a browser would send then.
-func cookiesWith(m *session.Manager, r *http.Request, values map[string]any) []*http.Cookie {
+// cookiesWith fills a new session, and returns what a browser would send then.
+func cookiesWith(m *session.Manager, r *http.Request, fill func(s *session.Session)) []*http.Cookie {
 	w := httptest.NewRecorder()
 	m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		for key, value := range values {
-			session.FromRequest(r).Set(key, value)
-		}
+		fill(session.FromRequest(r))
 	})).ServeHTTP(w, r)
 	return w.Result().Cookies()
 }

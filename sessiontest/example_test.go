@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/sessiontest"
@@ -25,7 +26,7 @@ func ExampleContext() {
 	// Output: Welcome, Ann
 }
 
-func ExampleClient() {
+func ExampleNewBrowser() {
 	test(func(t testing.TB) { // func TestNotes(t *testing.T) {
 		m, err := session.NewManager(session.Config{Default: "memory"})
 		if err != nil {
@@ -41,7 +42,7 @@ func ExampleClient() {
 			fmt.Fprint(w, session.FromRequest(r).Get("note"))
 		})
 
-		ann := sessiontest.Client(t, m.Middleware(mux))
+		ann := sessiontest.NewBrowser(t, m.Middleware(mux))
 		page := ann.Post("/notes", url.Values{"text": {"Call Ben"}})
 		fmt.Println(page.StatusCode, page.Header.Get("Location"))
 		fmt.Println(ann.Get("/notes").Text)
@@ -51,6 +52,65 @@ func ExampleClient() {
 	// 303 /notes
 	// Call Ben
 	// <nil>
+}
+
+func ExampleSignedIn() {
+	account := func(w http.ResponseWriter, r *http.Request) {
+		user, _ := session.FromRequest(r).User()
+		fmt.Fprintf(w, "Hello, %s.", user)
+	}
+	test(func(t testing.TB) { // func TestAccount(t *testing.T) {
+		ctx := sessiontest.SignedIn(t, "ann", nil)
+		w := httptest.NewRecorder()
+		account(w, httptest.NewRequest("GET", "/account", nil).WithContext(ctx))
+		fmt.Println(w.Body)
+	})
+	// Output: Hello, ann.
+}
+
+func ExampleBrowser_SignIn() {
+	test(func(t testing.TB) { // func TestAccountPage(t *testing.T) {
+		m, err := session.NewManager(session.Config{Default: "memory"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { m.Close() })
+		account := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, _ := session.FromRequest(r).User()
+			fmt.Fprintf(w, "Hello, %s.", user)
+		})
+		b := sessiontest.NewBrowser(t, m.RequireUser(account, http.NotFoundHandler()))
+		fmt.Println(b.Get("/account").StatusCode)
+		b.SignIn(m, "ann")
+		fmt.Println(b.Get("/account").Text)
+	})
+	// Output:
+	// 404
+	// Hello, ann.
+}
+
+func ExampleNewClock() {
+	test(func(t testing.TB) { // func TestSessionEndsAfterAnHourWithoutUse(t *testing.T) {
+		m, err := session.NewManager(session.Config{Default: "memory"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { m.Close() })
+		clock := sessiontest.NewClock(m)
+		whoami := func(w http.ResponseWriter, r *http.Request) {
+			user, ok := session.FromRequest(r).User()
+			fmt.Fprint(w, user, ok)
+		}
+		b := sessiontest.NewBrowser(t, m.Middleware(http.HandlerFunc(whoami)))
+		b.SignIn(m, "ann")
+		clock.Advance(59 * time.Minute)
+		fmt.Println(b.Get("/").Text)
+		clock.Advance(time.Hour)
+		fmt.Println(b.Get("/").Text)
+	})
+	// Output:
+	// anntrue
+	// false
 }
 
 // test runs a test in an example, where there is no testing.T.

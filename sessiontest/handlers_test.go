@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/sessiontest"
@@ -16,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// save is a handler as an application has them.
+// save is a handler like those of an application.
 func save(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	s.Set("saved", r.FormValue("text"))
@@ -56,10 +57,11 @@ func TestContextWithoutValuesIsThatOfAVisitor(t *testing.T) {
 
 func TestSaveBringsWhatIsDecidedAtCommit(t *testing.T) {
 	s := session.FromContext(sessiontest.Context(t, map[string]any{"name": "Ann"}))
-	before := s.Handle()
-	s.Regenerate()
+	handle, ends := s.Handle(), s.ExpiresAt()
+	s.Remember(48 * time.Hour)
 	require.NoError(t, s.Save())
-	assert.NotEqual(t, before, s.Handle())
+	assert.WithinDuration(t, ends.Add(47*time.Hour), s.ExpiresAt(), time.Minute, "the idle timeout was an hour")
+	assert.Equal(t, handle, s.Handle())
 	assert.Equal(t, "Ann", s.Get("name"))
 	s.Destroy()
 	assert.Empty(t, s.All())
@@ -69,7 +71,7 @@ func TestSaveBringsWhatIsDecidedAtCommit(t *testing.T) {
 	assert.NoError(t, cookie.Err())
 }
 
-func TestContextsDoNotMeet(t *testing.T) {
+func TestContextsShareNoSession(t *testing.T) {
 	one := session.FromContext(sessiontest.Context(t, map[string]any{"a": 1}))
 	two := session.FromContext(sessiontest.Context(t, nil))
 	one.Set("b", 1)
@@ -90,7 +92,7 @@ func TestHandlerMayHaveAManagerOfItsOwn(t *testing.T) {
 	assert.Equal(t, "the test's", session.FromContext(ctx).Get("whose"))
 }
 
-// A recordedTest is a test whose failures are looked at.
+// A recordedTest is a test that keeps its failures for another test to look at.
 type recordedTest struct {
 	testing.TB
 	failures []string
@@ -129,7 +131,7 @@ func TestWhatCannotBeStoredFailsTheTestWhenItEnds(t *testing.T) {
 	rt = &recordedTest{}
 	sessiontest.Context(rt, map[string]any{"channel": make(chan int)})
 	rt.end()
-	assert.NotEmpty(t, rt.failures, "values that cannot be stored are no session's")
+	assert.NotEmpty(t, rt.failures, "values that cannot be stored are an error")
 }
 
 func newHandler(t *testing.T) http.Handler {
@@ -142,8 +144,8 @@ func newHandler(t *testing.T) http.Handler {
 	return m.Middleware(mux)
 }
 
-func TestClientKeepsCookiesAndFollowsNoRedirect(t *testing.T) {
-	b := sessiontest.Client(t, newHandler(t))
+func TestBrowserKeepsCookiesAndFollowsNoRedirect(t *testing.T) {
+	b := sessiontest.NewBrowser(t, newHandler(t))
 	page := b.Post("/save", url.Values{"text": {"hello"}})
 	assert.Equal(t, http.StatusSeeOther, page.StatusCode)
 	require.NotNil(t, page.Cookie("s_memory"))

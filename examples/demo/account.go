@@ -20,16 +20,16 @@ func (a *app) showSignIn(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "signin.html", "Sign in", d)
 }
 
-// A proof tells what became of the token that a sign-in replaced.
+// A proof tells whether the token that was replaced still opens a session.
 type proof struct {
 	Before string `json:"before"` // the mark of the old token
-	Opens  bool   `json:"opens"`  // whether it opened a session right after
+	Opens  bool   `json:"opens"`  // right after it was replaced
 }
 
 const replaced session.Key[proof] = "proof"
 
-// signIn takes any name: this demo has no passwords. What counts is Login: the session belongs to
-// a user from now on, and a token that somebody planted or saw before opens nothing afterwards.
+// signIn accepts any name, because this demo has no passwords. Login binds the session to the user
+// and replaces its token, so a token that somebody planted or saw before does not open it.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	name := strings.TrimSpace(r.FormValue("name"))
@@ -42,9 +42,9 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	s.Describe(map[string]string{"device": deviceOf(r.UserAgent())})
 	keep := r.FormValue("remember") != ""
 	if keep {
-		s.Remember(remembered) // is Regenerate with other limits
+		s.Remember(remembered)
 	} else {
-		s.Remember(0) // is Regenerate with those of the configuration
+		s.Remember(0) // the limits of the configuration
 	}
 	s.Set("remembered", keep)
 	s.Flash("success", "Signed in as "+name+".")
@@ -52,7 +52,7 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, "/session")
 }
 
-// regenerate gives a new token without a sign-in, as after any change of privilege.
+// regenerate replaces the token without a sign-in, as after any change of privilege.
 func (a *app) regenerate(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	s.Regenerate()
@@ -61,19 +61,19 @@ func (a *app) regenerate(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, "/session")
 }
 
-// prove stores the new token now, and then tries the old one.
+// prove stores the new token now, and then tries to open a session with the old one.
 func (a *app) prove(s *session.Session, r *http.Request) {
 	old, err := r.Cookie(a.cookie)
 	if err != nil {
 		return // there was no token to replace
 	}
 	if err := s.Save(); err != nil {
-		return // the commit says so too, with an error answer
+		return // the commit fails too, and sends the error page
 	}
 	replaced.Flash(s, proof{Before: mark(old.Value), Opens: a.opens(old)})
 }
 
-// opens reports whether a cookie opens a session, by a request of its own.
+// opens reports whether a cookie opens a session. It sends a second request through the middleware.
 func (a *app) opens(cookie *http.Cookie) (live bool) {
 	ask := a.manager.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		live = !session.FromRequest(r).IsNew()
@@ -87,7 +87,7 @@ func (a *app) opens(cookie *http.Cookie) (live bool) {
 	return live
 }
 
-// nowhere is a response that nobody reads.
+// nowhere is a response writer that discards the response.
 type nowhere struct{ header http.Header }
 
 func (n nowhere) Header() http.Header         { return n.header }
@@ -97,6 +97,6 @@ func (n nowhere) WriteHeader(int)             {}
 func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	s.Logout()
-	s.Flash("success", "Signed out. The session and all that was in it are gone; this message began a new one.")
+	s.Flash("success", "Signed out. The session and everything in it are gone. This message began a new session.")
 	redirect(w, r, "/")
 }

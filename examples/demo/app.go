@@ -22,14 +22,13 @@ const longestForm = 64 << 10 // bytes
 //go:embed templates static
 var files embed.FS
 
-// An app is the demo: a manager of sessions, templates that know the session, and a journal of
-// what went over the wire.
+// An app is the demo: the session manager, the templates, and a journal of the requests.
 type app struct {
 	cfg     session.Config
 	manager *session.Manager
 	pages   *session.Templates
 	journal *journal
-	others  []string // drivers that the page about drivers offers
+	others  []string // the drivers that the page about drivers offers
 	cookie  string   // the name of the default driver's cookie
 }
 
@@ -40,7 +39,7 @@ func newApp(cfg session.Config) (*app, error) {
 		others:  []string{"memory", "cookie"},
 	}
 	if cfg.Default == "redis" || cfg.Redis.URL+cfg.Redis.Host != "" || cfg.Redis.Port != 0 {
-		a.others = append(a.others, "redis") // elsewhere there is none to ask
+		a.others = append(a.others, "redis") // there is a server to connect to
 	}
 	cfg.ErrorHandler = a.showFailure
 	manager, err := session.NewManager(cfg)
@@ -49,8 +48,7 @@ func newApp(cfg session.Config) (*app, error) {
 	}
 	a.cfg, a.manager = cfg, manager
 
-	// The function "session" is there when the templates are parsed; Templates binds it to
-	// each request's session when they are executed.
+	// Parsing needs the function "session". Templates binds it to the session of each request.
 	set, err := template.New("").Funcs(session.TemplateFuncs()).Funcs(helpers).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -59,11 +57,11 @@ func newApp(cfg session.Config) (*app, error) {
 	return a, nil
 }
 
-// handler puts the parts of the application into their order, the outermost first: a form that
-// another site posts is refused before anything else is asked.
+// handler wraps the routes with the middleware. A form that another site posts is refused before
+// its session is loaded.
 func (a *app) handler() http.Handler {
 	site := http.NewServeMux()
-	site.HandleFunc("GET /static/{name}", serveStatic) // needs no session, so none is there
+	site.HandleFunc("GET /static/{name}", serveStatic) // outside the middleware: files need no session
 	site.Handle("GET /favicon.ico", http.RedirectHandler("/static/icon.svg", http.StatusFound))
 	site.Handle("/", a.journal.watch(a.manager.Middleware(a.journal.name(a.routes()))))
 	guarded := http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(site, longestForm))
@@ -83,7 +81,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /flash/landing", a.showLanding)
 	mux.HandleFunc("GET /flash/badge.svg", a.serveBadge)
 	mux.HandleFunc("GET /flash/poll.js", a.servePollScript)
-	mux.HandleFunc("GET /flash/poll", a.servePoll)
+	mux.HandleFunc("GET "+pollPath, a.servePoll)
 	mux.HandleFunc("GET /flash/rules.json", a.serveRules)
 
 	mux.HandleFunc("GET /sign-in", a.showSignIn)
@@ -94,8 +92,8 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("POST /session/reset", a.reset)
 
 	mux.HandleFunc("GET /devices", a.showDevices)
-	mux.HandleFunc("POST /devices/{handle}/end", a.endDevice)
-	mux.HandleFunc("POST /devices/end-others", a.endOtherDevices)
+	mux.Handle("POST /devices/{handle}/end", a.forUsers(a.endDevice))
+	mux.Handle("POST /devices/end-others", a.forUsers(a.endOtherDevices))
 
 	mux.HandleFunc("GET /drivers", a.showDrivers)
 	mux.HandleFunc("POST /drivers/{name}", a.countOnDriver)
@@ -110,7 +108,7 @@ func (a *app) routes() http.Handler {
 	return mux
 }
 
-// A view is what every page's template gets.
+// A view is the data of every page's template.
 type view struct {
 	Title  string
 	Path   string
@@ -122,7 +120,7 @@ type view struct {
 
 type link struct{ Path, Title string }
 
-// Current says how a page belongs to a link of the navigation: it is its page, or below it.
+// Current returns the value of aria-current for a link of the navigation.
 func (v view) Current(l link) string {
 	switch {
 	case l.Path == v.Path:
@@ -143,13 +141,13 @@ var pages = []link{
 	{"/wire", "On the wire"},
 }
 
-// render answers with a page. A template that fails has written nothing, so the answer can still
+// render sends a page. If the template fails, nothing has been written, so the response can still
 // be an error.
 func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	user, signedIn := session.FromRequest(r).User()
 	if signedIn {
-		// After the sign-out, the back button must not show what was on the page.
+		// The back button must not show this page after the sign-out.
 		w.Header().Set("Cache-Control", "no-store")
 	}
 	v := view{Title: title, Path: r.URL.Path, Driver: a.cfg.Default, User: user, Pages: pages, Data: data}
@@ -162,7 +160,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name, t
 	}
 }
 
-// A page sends its status with its first byte: when all of it is rendered.
+// A page sends its status with its first byte, which comes when the whole page is rendered.
 type page struct {
 	http.ResponseWriter
 	status int
@@ -176,47 +174,47 @@ func (p *page) Write(b []byte) (int, error) {
 	return p.ResponseWriter.Write(b)
 }
 
-// redirect sends the browser to a page by GET, whatever it asked with.
+// redirect sends the browser to a page, which it requests with GET.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 func (a *app) showNotFound(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusNotFound, "failure.html", "Not found", failure{
-		Text: "There is no page of this name.",
+		Text: "There is no such page.",
 	})
 }
 
-// A failure is what the error page shows.
+// A failure is the data of the error page.
 type failure struct {
 	Text    string
 	Largest []session.KeySize
 }
 
-// showFailure answers a request whose session could not be loaded or stored. Errors may name
-// hosts and keys, so the page says only what a visitor can do something about.
+// showFailure responds to a request whose session could not be loaded or stored. Errors may name
+// hosts and keys, so the page says only what is of use to a visitor.
 func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
 	var size *session.SizeError
 	switch {
 	case errors.As(err, &size):
 		a.render(w, r, http.StatusRequestEntityTooLarge, "failure.html", "Does not fit", failure{
 			Text: "The session would need a cookie of " + strconv.Itoa(size.Size) + " bytes, and browsers keep " +
-				strconv.Itoa(size.Limit) + ". Nothing of this request was stored.",
+				strconv.Itoa(size.Limit) + ". Nothing from this request was stored.",
 			Largest: size.Largest,
 		})
 	case errors.Is(err, session.ErrUnavailable):
 		a.render(w, r, http.StatusServiceUnavailable, "failure.html", "Back soon", failure{
-			Text: "Sessions cannot be reached right now. Nobody was signed out; try again in a moment.",
+			Text: "Sessions cannot be reached right now. Nobody was signed out. Please try again in a moment.",
 		})
 	default:
 		log.Print(err)
 		a.render(w, r, http.StatusInternalServerError, "failure.html", "Something went wrong", failure{
-			Text: "The session could not be stored. Nothing of this request was.",
+			Text: "The session could not be loaded or stored. Nothing from this request was stored.",
 		})
 	}
 }
 
-// secureHeaders lets the pages use what this server sends, and nothing else.
+// secureHeaders allows the pages to load only what this server sends.
 func secureHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -228,8 +226,7 @@ func secureHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// slowNetwork lets a request with ?slow=1500 wait that many milliseconds before it reaches the
-// application, as if the way to it were long.
+// slowNetwork delays a request with ?slow=1500 by that many milliseconds, as a slow network would.
 func slowNetwork(next http.Handler) http.Handler {
 	const longest = 3000
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -240,7 +237,7 @@ func slowNetwork(next http.Handler) http.Handler {
 	})
 }
 
-// pause waits, or until the browser has gone, and reports whether it is still there.
+// pause waits for d. It returns early, and reports false, if the client disconnects.
 func pause(r *http.Request, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -250,7 +247,7 @@ func pause(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// serveStatic sends a file that browsers keep, and ask for again only where it has changed.
+// serveStatic sends a file that browsers cache, with an ETag to revalidate it by.
 func serveStatic(w http.ResponseWriter, r *http.Request) {
 	name := path.Join("static", r.PathValue("name"))
 	data, err := files.ReadFile(name)

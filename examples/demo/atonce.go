@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	tabTakes    = 2  // seconds, so that one can press both buttons
-	tabMayTake  = 20 // where a machine is slow: ?seconds=20
+	tabTakes    = 2  // seconds, so that there is time to press both buttons
+	tabMayTake  = 20 // ?seconds=20, for slow machines
 	streamStep  = 400 * time.Millisecond
 	streamEnds  = 5  // lines
 	streamMayGo = 60 // ?lines=60
 )
 
-// number returns a number of the form, or of the query of its address.
+// number returns a number from the form or the query, at most most.
 func number(r *http.Request, name string, otherwise, most int) int {
 	n, err := strconv.Atoi(r.FormValue(name))
 	if err != nil || n < 1 {
@@ -32,13 +32,13 @@ func (a *app) showAtOnce(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "atonce.html", "At once", nil)
 }
 
-// showIdle is what stands in a frame before its button was pressed.
+// showIdle fills a frame before its button is pressed.
 func (a *app) showIdle(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "frame.html", "Waiting", "Nothing yet.")
 }
 
-// addSlowly loads the session, takes its time, and then adds a note: two of it at once both
-// began with a session in which the other's note was not.
+// addSlowly loads the session, waits, and then adds a note. If two requests do this at the same
+// time, neither sees the other's note.
 func (a *app) addSlowly(w http.ResponseWriter, r *http.Request) {
 	tab := r.FormValue("tab")
 	if tab != "A" && tab != "B" {
@@ -47,7 +47,7 @@ func (a *app) addSlowly(w http.ResponseWriter, r *http.Request) {
 	}
 	s := session.FromRequest(r)
 	if err := s.Open(); err != nil {
-		return // the error answer goes out, or the changes would be dropped
+		return // the middleware sends the error page
 	}
 	seen := len(notesIn(s))
 	if !pause(r, time.Duration(number(r, "seconds", tabTakes, tabMayTake))*time.Second) {
@@ -59,11 +59,11 @@ func (a *app) addSlowly(w http.ResponseWriter, r *http.Request) {
 		fmt.Sprintf("Notes that tab %s saw when it began: %d. It added one.", tab, seen))
 }
 
-// stream sends lines while the session is being stored: each line stands for a Save.
+// stream sends a line after each Save of the session.
 func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	s.Increment("streams", 1)
-	if err := s.Save(); err != nil { // begins a session while its cookie can still go out
+	if err := s.Save(); err != nil { // begins a session while a cookie can still be set
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -91,16 +91,16 @@ const streamHead = `<!doctype html>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/static/style.css"></head>
 <body class="frame"><main><h1 class="quiet">Stream</h1><ol class="steps">
-<li>The header has left, and with it every cookie.</li>
+<li>The header has been sent, with the cookies in it.</li>
 `
 
-// streamFault says why nothing more can be stored.
+// streamFault explains why nothing more can be stored.
 func streamFault(err error) string {
 	switch {
 	case errors.Is(err, session.ErrLateChange):
-		return "The cookie driver needs a Set-Cookie to store, and the header has left: nothing more can be stored."
+		return "The cookie driver stores a session with Set-Cookie. The header has been sent, so nothing more can be stored."
 	case errors.Is(err, session.ErrNoSession):
-		return "The session ended meanwhile, in another tab: the stream stops."
+		return "Another tab ended the session or replaced its token. The stream stops."
 	}
-	return "The session cannot be stored now: the stream stops."
+	return "The session cannot be stored now. The stream stops."
 }

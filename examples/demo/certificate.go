@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// selfSigned makes a certificate for this machine that ends with the process. No browser trusts
-// it, which is right: it is for trying HTTPS out.
+// selfSigned makes a certificate for this machine, for trying out HTTPS. No browser trusts it, and
+// its key exists only in this process.
 func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

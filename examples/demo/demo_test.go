@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"example.com/session"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -57,6 +56,13 @@ func TestConfigurationJoinsFileAndFlags(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
+func TestPollsDoNotKeepASessionFromItsIdleTimeout(t *testing.T) {
+	cfg, err := configure("memory", "", false)
+	require.NoError(t, err)
+	assert.True(t, cfg.Passive(httptest.NewRequest(http.MethodGet, pollPath, nil)))
+	assert.False(t, cfg.Passive(httptest.NewRequest(http.MethodGet, "/", nil)))
+}
+
 func TestPartialIsTheDocumentedOne(t *testing.T) {
 	ours, err := files.ReadFile("templates/messages.html")
 	require.NoError(t, err)
@@ -81,7 +87,7 @@ func serveDemo(t *testing.T, driver string) (*app, *httptest.Server) {
 	return a, server
 }
 
-func TestEveryPageComes(t *testing.T) {
+func TestEveryPageIsServed(t *testing.T) {
 	for _, driver := range []string{"memory", "cookie"} {
 		t.Run(driver, func(t *testing.T) {
 			_, server := serveDemo(t, driver)
@@ -103,7 +109,7 @@ func TestEveryPageComes(t *testing.T) {
 	}
 }
 
-func TestDeviceIsNamedAsItsOwnerKnowsIt(t *testing.T) {
+func TestDeviceHasANameThatItsOwnerRecognizes(t *testing.T) {
 	for agent, want := range map[string]string{
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0": "Edge on Windows",
 		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36":               "Chrome on Android",
@@ -116,7 +122,7 @@ func TestDeviceIsNamedAsItsOwnerKnowsIt(t *testing.T) {
 	}
 }
 
-func TestStaticFilesAreSentAgainOnlyWhereTheyChanged(t *testing.T) {
+func TestStaticFilesAreSentAgainOnlyIfTheyChanged(t *testing.T) {
 	_, server := serveDemo(t, "memory")
 	first, err := server.Client().Get(server.URL + "/static/style.css")
 	require.NoError(t, err)
@@ -128,16 +134,16 @@ func TestStaticFilesAreSentAgainOnlyWhereTheyChanged(t *testing.T) {
 	require.NoError(t, err)
 	second.Body.Close()
 	assert.Equal(t, http.StatusNotModified, second.StatusCode)
-	assert.Empty(t, second.Header["Vary"], "files have to do with no session")
+	assert.Empty(t, second.Header["Vary"], "files have nothing to do with sessions")
 }
 
-// The journal follows a session whose token and handle change, and keeps no token.
+// A session keeps its handle at the sign-in. The sign-out ends it, and its message begins another.
 func TestJournalFollowsASessionAndKeepsNoToken(t *testing.T) {
 	a, server := serveDemo(t, "memory")
 	post := func(path string, form url.Values) {
 		response, err := server.Client().PostForm(server.URL+path, form)
 		require.NoError(t, err)
-		_, err = io.Copy(io.Discard, response.Body) // to its end: then the exchange is in the journal
+		_, err = io.Copy(io.Discard, response.Body) // at its end the exchange is in the journal
 		require.NoError(t, err)
 		response.Body.Close()
 		require.Equal(t, 200, response.StatusCode)
@@ -145,7 +151,8 @@ func TestJournalFollowsASessionAndKeepsNoToken(t *testing.T) {
 	post("/notes", url.Values{"text": {"a note"}})
 	post("/sign-in", url.Values{"name": {"Ann"}})
 	require.Len(t, a.journal.books, 1)
-	book := a.journal.latest(a.journal.order[0])
+	handle := a.journal.order[0]
+	book := a.journal.latest(handle)
 	var paths []string
 	for _, x := range book {
 		paths = append(paths, x.Method+" "+x.Path)
@@ -160,7 +167,9 @@ func TestJournalFollowsASessionAndKeepsNoToken(t *testing.T) {
 		}
 	}
 	post("/sign-out", nil)
-	assert.Len(t, a.journal.books, 1, "the book of the ended session is kept")
+	require.Len(t, a.journal.books, 1, "the book of the ended session is kept")
+	assert.NotEqual(t, handle, a.journal.order[0])
+	assert.Len(t, a.journal.latest(a.journal.order[0]), 6, "the sign-out and its page are in another book")
 }
 
 func TestJournalIsBounded(t *testing.T) {
@@ -207,8 +216,8 @@ func TestStoryIsTheLastFormAndWhereItsRedirectsLed(t *testing.T) {
 	}
 }
 
-func TestSetCookieLinesAreTakenApart(t *testing.T) {
-	token := session.NewToken("s_memory").Value()
+func TestSetCookieLinesAreParsed(t *testing.T) {
+	token := strings.Repeat("kT4_", 14)
 	c := parseSetCookie("s_memory=" + token + "; Path=/; HttpOnly")
 	assert.Equal(t, wireCookie{Name: "s_memory", Mark: mark(token), Attributes: "Path=/; HttpOnly"}, c)
 	assert.NotContains(t, c.Mark, token[:6])
@@ -231,7 +240,7 @@ func TestWrapLosesNothingAndKeepsTheWidth(t *testing.T) {
 	}
 }
 
-func TestDurationsReadAsPeopleSayThem(t *testing.T) {
+func TestDurationsHaveAtMostTwoUnits(t *testing.T) {
 	tests := []struct {
 		d    time.Duration
 		want string

@@ -12,10 +12,10 @@ import (
 type device struct {
 	session.Info
 	Name string
-	This bool // the one that asks
+	This bool // the session of this request
 }
 
-// showDevices lists with what the user is signed in. A visitor sees how to get there.
+// showDevices lists where the user is signed in. A visitor sees how to sign in.
 func (a *app) showDevices(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	var devices []device
@@ -32,15 +32,16 @@ func (a *app) showDevices(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "devices.html", "Your devices", devices)
 }
 
-// endDevice ends one of the user's sessions. The handle comes from a form, so it may be anybody's:
-// End takes it only where it is this user's.
+// forUsers serves a request of a user who is signed in, and sends others to the list of devices.
+func (a *app) forUsers(serve http.HandlerFunc) http.Handler {
+	return a.manager.RequireUser(serve, http.RedirectHandler("/devices", http.StatusSeeOther))
+}
+
+// endDevice ends one of the user's sessions. The handle comes from a form, so it may be that of
+// somebody else's session: End accepts only the handles of this user.
 func (a *app) endDevice(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
-	user, ok := s.User()
-	if !ok {
-		redirect(w, r, "/devices")
-		return
-	}
+	user, _ := s.User()
 	switch err := a.manager.End(r.Context(), user, r.PathValue("handle")); {
 	case errors.Is(err, session.ErrNoSession):
 		s.Flash("warning", "That device was signed out already.")
@@ -48,17 +49,13 @@ func (a *app) endDevice(w http.ResponseWriter, r *http.Request) {
 		a.showFailure(w, r, err)
 		return
 	default:
-		s.Flash("success", "The device is signed out: its next click shows it.")
+		s.Flash("success", "The device is signed out. Its next request shows that.")
 	}
 	redirect(w, r, "/devices")
 }
 
 func (a *app) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
-	if _, ok := s.User(); !ok {
-		redirect(w, r, "/devices")
-		return
-	}
 	if err := a.manager.EndOthers(r.Context(), s); err != nil {
 		a.showFailure(w, r, err)
 		return
@@ -67,13 +64,13 @@ func (a *app) endOtherDevices(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, "/devices")
 }
 
-// deviceOf makes of a User-Agent what a person knows a device by, and keeps nothing else of it.
+// deviceOf names browser and system from a User-Agent, so that users recognize their devices.
 func deviceOf(agent string) string {
 	return named(agent, "A browser", "Edg/", "Edge", "Firefox/", "Firefox", "Chrome/", "Chrome", "Safari/", "Safari") + " on " +
 		named(agent, "some system", "iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "Mac OS X", "macOS", "Linux", "Linux")
 }
 
-// named returns the name of the first part that is there; parts and names take turns.
+// named returns the name of the first part that agent contains. Each part is followed by its name.
 func named(agent, otherwise string, partsAndNames ...string) string {
 	for i := 0; i+1 < len(partsAndNames); i += 2 {
 		if strings.Contains(agent, partsAndNames[i]) {

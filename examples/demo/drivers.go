@@ -9,7 +9,7 @@ import (
 	"example.com/session"
 )
 
-// showDrivers shows the same counter on each driver, and which of them the templates ask.
+// showDrivers shows a counter on each driver, and the one that the templates read.
 func (a *app) showDrivers(w http.ResponseWriter, r *http.Request) {
 	type counter struct {
 		Name    string
@@ -28,13 +28,13 @@ func (a *app) showDrivers(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "drivers.html", "Drivers", counters)
 }
 
-// countOnDriver uses another driver for one call. The flash message goes where it always does,
-// into the default driver's session, and so do the templates.
+// countOnDriver uses another driver for one call. The flash message goes into the default driver's
+// session, which is also the one that the templates read.
 func (a *app) countOnDriver(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	s := session.FromRequest(r)
 	if !slices.Contains(a.others, name) {
-		name = "" // also one that is known but not offered
+		name = "" // unknown, also if the manager has such a driver
 	}
 	other, err := s.Using(name)
 	if errors.Is(err, session.ErrUnknownDriver) {

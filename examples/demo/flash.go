@@ -9,17 +9,17 @@ import (
 	"example.com/session"
 )
 
-// messages are the flash keys that the documented partial shows, with what the demo says.
+// messages are the texts for the flash keys that the documented partial shows.
 var messages = map[string]string{
 	"success": "This is a success message. Reload the page, and it is gone.",
 	"warning": "This is a warning. Reload the page, and it is gone.",
 	"danger":  "This is a danger message. Reload the page, and it is gone.",
 }
 
-// ways are how long the browser's way from the form to the message is.
+// ways are the routes that a browser can take from the form to the message.
 var ways = []way{
-	{"straight", "straight there", "/flash/landing"},
-	{"between", "over a page that is working", "/flash/between"},
+	{"straight", "at once", "/flash/landing"},
+	{"between", "after a page that says it is working", "/flash/between"},
 	{"late", "one second late", "/flash/landing?slow=1000"},
 	{"later", "two and a half seconds late", "/flash/landing?slow=2500"},
 }
@@ -33,7 +33,7 @@ func (a *app) showFlash(w http.ResponseWriter, r *http.Request) {
 	}{ways, a.flashTTL()})
 }
 
-// flashTTL is the clock that the default driver puts on top of the rule.
+// flashTTL returns the FlashTTL of the default driver.
 func (a *app) flashTTL() time.Duration {
 	switch a.cfg.Default {
 	case "cookie":
@@ -56,8 +56,8 @@ func (a *app) postFlash(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, ways[i].To)
 }
 
-// showBetween is a page that is working. Its status is 202, so the message waits for the next
-// page, whatever this one loads meanwhile: a picture, a script that polls, pages to come.
+// showBetween is a page with status 202, so the message stays for the next page, whatever this one
+// loads meanwhile: a picture, a script that polls, and pages that are prefetched.
 func (a *app) showBetween(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Refresh", "1; url=/flash/landing")
 	w.Header().Set("Speculation-Rules", `"/flash/rules.json"`)
@@ -70,7 +70,7 @@ func (a *app) showLanding(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveBadge is a picture that uses the session, as avatars and counters do.
+// serveBadge sends a picture that shows a value of the session.
 func (a *app) serveBadge(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "image/svg+xml")
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="160" height="24" role="img">`+
@@ -79,19 +79,23 @@ func (a *app) serveBadge(w http.ResponseWriter, r *http.Request) {
 		session.FromRequest(r).GetInt("added"))
 }
 
-// servePollScript is a script that uses the session, and then asks for news again and again.
+// servePollScript sends a script that reads the session and polls for news.
 func (a *app) servePollScript(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 	fmt.Fprintf(w, "// notes added when this was sent: %d\n", session.FromRequest(r).GetInt("added"))
-	fmt.Fprint(w, `setInterval(() => fetch("/flash/poll").catch(() => {}), 200);`+"\n")
+	fmt.Fprint(w, `setInterval(() => fetch("`+pollPath+`").catch(() => {}), 200);`+"\n")
 }
+
+// pollPath is requested by a script, without the user. Config.Passive knows it, so that an open page
+// does not keep a session from its idle timeout.
+const pollPath = "/flash/poll"
 
 func (a *app) servePoll(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"added":%d}`, session.FromRequest(r).GetInt("added"))
 }
 
-// serveRules tells browsers which pages to load before anybody asks for them.
+// serveRules tells browsers which pages to prefetch.
 func (a *app) serveRules(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/speculationrules+json")
 	fmt.Fprint(w, `{"prefetch":[{"urls":["/session"],"eagerness":"immediate"}]}`)

@@ -15,23 +15,23 @@ import (
 
 const (
 	keptExchanges = 40   // of each session
-	keptBooks     = 1000 // sessions; the one begun first goes first
+	keptBooks     = 1000 // sessions; the oldest is dropped first
 )
 
-// A journal remembers the last exchanges of each session, without its tokens. It is the demo's
-// own, outside the sessions: watching must not change what is watched.
+// A journal keeps the last exchanges of each session, without its tokens. It is not kept in the
+// session, because that would change the session that it describes.
 type journal struct {
-	prefix string // of our cookies' names; those of others are nobody's business
+	prefix string // of the names of the library's cookies; others are left out
 
 	mu    sync.Mutex
 	books map[string][]exchange // by the session's handle
 	order []string              // of the handles in books, oldest first
 }
 
-// An exchange is one request and its answer.
+// An exchange is one request and its response.
 type exchange struct {
 	Method, Path string
-	Dest         string // what the browser wants it for: Sec-Fetch-Dest
+	Dest         string // the Sec-Fetch-Dest header
 	Prefetch     bool
 	Sent         []wireCookie
 	Status       int
@@ -39,7 +39,7 @@ type exchange struct {
 	Set          []wireCookie
 }
 
-// A wireCookie is one of our cookies without its value.
+// A wireCookie is a cookie of the library without its value.
 type wireCookie struct {
 	Name       string
 	Mark       string // stands for the value
@@ -50,7 +50,7 @@ type wireCookie struct {
 // IsHint reports whether the cookie only says that a flash message is waiting.
 func (c wireCookie) IsHint() bool { return strings.HasSuffix(c.Name, "_f") }
 
-// IsPage reports whether the answer is what somebody looks at.
+// IsPage reports whether the browser shows the response as a page.
 func (x exchange) IsPage() bool {
 	return !x.Prefetch && (x.Dest == "" || x.Dest == "document" || x.Dest == "iframe")
 }
@@ -58,7 +58,7 @@ func (x exchange) IsPage() bool {
 // StatusText is the status with its name.
 func (x exchange) StatusText() string { return fmt.Sprint(x.Status, " ", http.StatusText(x.Status)) }
 
-// mark stands for a cookie's value: it tells two values apart and nothing else about them.
+// mark replaces a cookie's value: it distinguishes two values, and does not reveal them.
 func mark(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return fmt.Sprintf("‹%d bytes, #%s›", len(value), hex.EncodeToString(sum[:3]))
@@ -76,19 +76,19 @@ type visit struct {
 
 type visitKey struct{}
 
-// watch is the outer half: it sees the request as it came and the answer as it leaves.
+// watch is the outer half: it sees the request as received and the response as sent.
 func (j *journal) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := new(visit)
-		answer := &answerWatcher{ResponseWriter: w}
-		next.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		watcher := &responseWatcher{ResponseWriter: w}
+		next.ServeHTTP(watcher, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 		if v.session != nil {
-			j.enter(v.before, v.session.Handle(), j.exchange(r, answer))
+			j.enter(v.before, v.session.Handle(), j.exchange(r, watcher))
 		}
 	})
 }
 
-// name is the inner half: it learns whose request it is.
+// name is the inner half: it notes the session of the request.
 func (j *journal) name(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
@@ -99,44 +99,44 @@ func (j *journal) name(next http.Handler) http.Handler {
 	})
 }
 
-// An answerWatcher notes status and header of what it passes on.
-type answerWatcher struct {
+// A responseWatcher notes the status and the header of a response.
+type responseWatcher struct {
 	http.ResponseWriter
 	status int
 	header http.Header
 }
 
-func (w *answerWatcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *responseWatcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *answerWatcher) WriteHeader(status int) {
+func (w *responseWatcher) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status, w.header = status, w.Header().Clone()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *answerWatcher) Write(b []byte) (int, error) {
+func (w *responseWatcher) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status, w.header = http.StatusOK, w.Header().Clone()
 	}
 	return w.ResponseWriter.Write(b)
 }
 
-func (j *journal) exchange(r *http.Request, answer *answerWatcher) exchange {
+func (j *journal) exchange(r *http.Request, w *responseWatcher) exchange {
 	x := exchange{
 		Method:   r.Method,
 		Path:     r.URL.Path,
 		Dest:     r.Header.Get("Sec-Fetch-Dest"),
 		Prefetch: strings.HasPrefix(r.Header.Get("Sec-Purpose"), "prefetch"),
-		Status:   answer.status,
-		Location: answer.header.Get("Location"),
+		Status:   w.status,
+		Location: w.header.Get("Location"),
 	}
 	for _, c := range r.Cookies() {
 		if strings.HasPrefix(c.Name, j.prefix) {
 			x.Sent = append(x.Sent, wireCookie{Name: c.Name, Mark: markUnlessHint(c.Name, c.Value)})
 		}
 	}
-	for _, line := range answer.header["Set-Cookie"] {
+	for _, line := range w.header["Set-Cookie"] {
 		x.Set = append(x.Set, parseSetCookie(line))
 	}
 	return x
@@ -160,7 +160,8 @@ func markUnlessHint(name, value string) string {
 	return mark(value)
 }
 
-// enter notes an exchange under the handle that the session has afterwards.
+// enter notes an exchange under the handle that the session has after it. A session keeps its handle
+// when its token is replaced. The handle differs if the session began or ended in this exchange.
 func (j *journal) enter(before, after string, x exchange) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -170,7 +171,7 @@ func (j *journal) enter(before, after string, x exchange) {
 		j.drop(before)
 	}
 	if after == "" {
-		return // there is no session: nobody to show it to
+		return // without a session nobody can look at it
 	}
 	if _, begun := j.books[after]; !begun {
 		j.order = append(j.order, after)
@@ -196,13 +197,13 @@ func (j *journal) latest(handle string) []exchange {
 	return slices.Clone(j.books[handle])
 }
 
-// sincePost returns what came after the last form that was posted.
+// sincePost returns the exchanges after the last posted form.
 func (j *journal) sincePost(handle string) []exchange {
 	book := j.latest(handle)
 	return book[lastPost(book)+1:]
 }
 
-// lastPost returns where the last form stands, or -1.
+// lastPost returns the index of the last posted form, or -1.
 func lastPost(book []exchange) int {
 	for i := len(book) - 1; i >= 0; i-- {
 		if book[i].Method == http.MethodPost {
@@ -212,8 +213,8 @@ func lastPost(book []exchange) int {
 	return -1
 }
 
-// story returns the last exchanges that belong together: a form that was posted and where its
-// redirects led, or the last page where nothing was posted.
+// story returns the last exchanges that belong together: a posted form and the pages that its
+// redirects led to, or the last page if no form was posted.
 func story(book []exchange) (chain []exchange) {
 	start := lastPost(book)
 	for i := len(book) - 1; start < 0 && i >= 0; i-- {

@@ -1,14 +1,14 @@
 // Demo is a small web application that shows the whole library: notes kept in the session, flash
-// messages, sign-in with a new token, drivers side by side, requests at once, and a picture of
-// what went over the wire.
+// messages, a new token at sign-in, several drivers side by side, parallel requests, and a picture
+// of the cookies that browser and server exchange.
 //
 //	go run ./examples/demo                    sessions in this process
-//	go run ./examples/demo -driver cookie     in the browser, sealed
-//	go run ./examples/demo -driver redis      in redis on 127.0.0.1:6379
-//	go run ./examples/demo -config file.json  as the file says
+//	go run ./examples/demo -driver cookie     sessions in encrypted cookies
+//	go run ./examples/demo -driver redis      sessions in redis on 127.0.0.1:6379
+//	go run ./examples/demo -config file.json  sessions as the file says
 //
-// It prints the address to open. With -tls it speaks HTTPS with a certificate of its own, which
-// browsers warn of, and its cookies are named __Host-s_ and the driver.
+// It prints the address to open. With -tls it serves HTTPS with a self-signed certificate, which
+// browsers warn about, and the names of its cookies begin with __Host-s_.
 package main
 
 import (
@@ -28,9 +28,9 @@ import (
 
 func main() {
 	driver := flag.String("driver", "", "where sessions are kept: memory, cookie or redis (default memory, or as -config says)")
-	file := flag.String("config", "", "a configuration as session.LoadConfig reads it")
+	file := flag.String("config", "", "a configuration file for session.LoadConfig")
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
-	secure := flag.Bool("tls", false, "speak HTTPS with a certificate made at start")
+	secure := flag.Bool("tls", false, "serve HTTPS with a self-signed certificate")
 	flag.Parse()
 	if err := run(*driver, *file, *address, *secure); err != nil {
 		log.Fatal(err)
@@ -55,7 +55,7 @@ func run(driver, file, address string, secure bool) error {
 	return serve(server, listener, secure)
 }
 
-// configure joins the file, where there is one, with what the flags say.
+// configure reads the file, if there is one, and applies the flags to it.
 func configure(driver, file string, secure bool) (cfg session.Config, err error) {
 	cfg.Default = "memory"
 	if file != "" {
@@ -67,28 +67,29 @@ func configure(driver, file string, secure bool) (cfg session.Config, err error)
 		cfg.Default = driver
 	}
 	if cfg.Default == "" {
-		cfg.Default = "cookie" // what a configuration that names none means
+		cfg.Default = "cookie" // the default of NewManager
 	}
 	if cfg.Default == "cookie" && cfg.Cookie.Revocation == "" {
-		cfg.Cookie.Revocation = "memory" // so that sign-ins can be listed and ended; several processes would name redis
+		cfg.Cookie.Revocation = "memory" // lists and ends sign-ins; several processes would use redis
 	}
 	if cfg.Secret == "" {
 		cfg.Secret = os.Getenv("SESSION_SECRET")
 	}
 	if cfg.Secret == "" {
 		cfg.Secret = session.NewSecret()
-		log.Print("SESSION_SECRET is not set: made a secret that ends with this process, and sealed cookies with it")
+		log.Print("SESSION_SECRET is not set: made a secret that ends with this process, and its encrypted cookies with it")
 	}
 	if cfg.CookieAttributes.Prefix == "" {
 		cfg.CookieAttributes.Prefix = "s_"
 		if secure {
-			cfg.CookieAttributes.Prefix = "__Host-s_" // browsers take it from this host over TLS only
+			cfg.CookieAttributes.Prefix = "__Host-s_" // browsers accept it from this host only, and only over TLS
 		}
 	}
+	cfg.Passive = func(r *http.Request) bool { return r.URL.Path == pollPath }
 	return cfg, nil
 }
 
-// serve runs until the process is told to end, and lets requests under way finish.
+// serve runs until the process is told to end, and lets the requests under way finish.
 func serve(server *http.Server, listener net.Listener, secure bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -15,8 +15,8 @@ import (
 
 const longestNote = 200 // characters
 
-// A note lives under a key of its own, so that two tabs that add one at once write different
-// keys: on memory and redis both are kept.
+// A note has its own key, so that two tabs that each add one write different keys: on memory and
+// redis both are kept.
 type note struct {
 	Text string `json:"text"`
 	Done bool   `json:"done,omitempty"`
@@ -26,13 +26,13 @@ type noteKey = session.Key[note]
 
 const notePrefix = "note."
 
-// newNoteKey returns a key that sorts by the time it was made.
+// newNoteKey returns a new key. Keys sort by the time when they were made.
 func newNoteKey() noteKey {
 	stamp := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	return noteKey(notePrefix + stamp + fmt.Sprintf("%03x", rand.Uint32N(1<<12)))
 }
 
-// A savedNote is a note with the part of its key that forms name it by.
+// A savedNote is a note with the part of its key that forms use as its id.
 type savedNote struct {
 	ID string
 	note
@@ -53,13 +53,13 @@ func notesIn(s *session.Session) (notes []savedNote) {
 	return notes
 }
 
-// A draft is a form that was refused: what was typed, and what is wrong with it.
+// A draft is a form that was refused: the text, and what is wrong with it.
 type draft struct {
 	Text  string `json:"text"`
 	Error string `json:"error"`
 }
 
-// refused carries a draft over the redirect, so that nothing has to be typed twice.
+// refused carries a draft over the redirect, so that nobody has to type it again.
 const refused session.Key[draft] = "draft"
 
 func (a *app) showNotes(w http.ResponseWriter, r *http.Request) {
@@ -86,13 +86,13 @@ func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 	redirect(w, r, "/")
 }
 
-// beginning returns as much of a text as is worth carrying: a cookie has not room for more.
+// beginning returns the beginning of a text, short enough for a session in a cookie.
 func beginning(text string) string {
 	runes := []rune(text)
 	return string(runes[:min(len(runes), 2*longestNote)])
 }
 
-// faultOf says what is wrong with a note, "" where nothing is.
+// faultOf says what is wrong with a note, "" if nothing is.
 func faultOf(text string) string {
 	switch n := utf8.RuneCountInString(text); {
 	case !utf8.ValidString(text):
@@ -108,11 +108,11 @@ func faultOf(text string) string {
 func (a *app) toggleNote(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
 	key := noteKey(notePrefix + r.PathValue("id"))
-	if n, ok := key.Get(s); ok {
-		n.Done = !n.Done
-		key.Set(s, n)
-	} else {
+	if !key.Has(s) {
 		s.Flash("warning", "That note is gone already.")
+	} else if err := key.Update(s, func(n note) note { n.Done = !n.Done; return n }); err != nil {
+		a.showFailure(w, r, err)
+		return
 	}
 	redirect(w, r, "/")
 }

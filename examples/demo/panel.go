@@ -13,7 +13,7 @@ import (
 
 const cookieLimit = 4096 // bytes of name and value that browsers keep
 
-// A panel is what the page about the session shows.
+// A panel is the data of the page about the session.
 type panel struct {
 	Exists   bool
 	Handle   string
@@ -33,12 +33,12 @@ type bar struct {
 	Label string
 	Text  string
 	Share float64 // percent
-	Steps []step  // how it falls; none for one that stands still
+	Steps []step  // how it shrinks with time; none if it does not
 }
 
-// A step is what a bar shows from some time on.
+// A step is the share that a bar shows from some time on.
 type step struct {
-	At    float64 // seconds after the page came
+	At    float64 // seconds after the page was loaded
 	Share float64 // percent
 }
 
@@ -75,7 +75,7 @@ func (a *app) showSession(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, "session.html", "This session", p)
 }
 
-// limits are those of the session: a remembered one has its own.
+// limits returns the limits of the session. A remembered session has its own.
 func (a *app) limits(s *session.Session) (lifetime, idle time.Duration) {
 	if s.GetBool("remembered") {
 		return remembered, remembered
@@ -112,7 +112,7 @@ func timeBar(label string, left, whole time.Duration) bar {
 	return b
 }
 
-// roughly says a duration as people do.
+// roughly returns a duration in at most two units.
 func roughly(d time.Duration) string {
 	const day = 24 * time.Hour
 	units := []struct {
@@ -132,7 +132,7 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%d s", d/time.Second)
 }
 
-// cookieUse tells how much of what browsers keep of one cookie the session's takes.
+// cookieUse compares the size of the session's cookie with the limit of browsers.
 func (a *app) cookieUse(r *http.Request) cookieUse {
 	use := cookieUse{Name: a.cookie}
 	if c, err := r.Cookie(a.cookie); err == nil {
@@ -146,7 +146,7 @@ func (a *app) cookieUse(r *http.Request) cookieUse {
 	return use
 }
 
-// keysOf lists what is in a session, by what it takes as JSON.
+// keysOf lists the keys of a session, with the size of each value as JSON.
 func keysOf(s *session.Session) (keys []keyUse, sum int) {
 	for key, value := range s.All() {
 		text, err := json.Marshal(value)
@@ -178,7 +178,11 @@ func kindOf(value any) string {
 
 func (a *app) reset(w http.ResponseWriter, r *http.Request) {
 	s := session.FromRequest(r)
+	keep := s.GetBool("remembered")
 	s.Reset()
+	if keep {
+		s.Set("remembered", true) // Reset leaves the limits of the session
+	}
 	s.Flash("success", "The session's data is cleared. The session itself goes on.")
 	redirect(w, r, "/session")
 }

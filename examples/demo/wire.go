@@ -9,7 +9,7 @@ import (
 	"example.com/session"
 )
 
-// helpers are the templates' functions beside "session".
+// helpers are the functions of the templates besides "session".
 var helpers = template.FuncMap{
 	"drawn": draw,
 }
@@ -24,7 +24,7 @@ func (a *app) showWire(w http.ResponseWriter, r *http.Request) {
 	}{chain, explain(chain), book[max(0, len(book)-12):]})
 }
 
-// explain says in sentences what the headers of a story do.
+// explain describes in sentences what the headers of a story do.
 func explain(chain []exchange) (sentences []string) {
 	for _, x := range chain {
 		sentences = append(sentences, x.explainRequest()+" "+x.explainAnswer())
@@ -36,10 +36,10 @@ func (x exchange) explainRequest() string {
 	text := fmt.Sprintf("%s %s came", x.Method, x.Path)
 	for _, c := range x.Sent {
 		if !c.IsHint() {
-			return text + " with the token " + c.Mark + "."
+			return text + " with the cookie " + c.Name + "=" + c.Mark + "."
 		}
 	}
-	return text + " without a token."
+	return text + " without a session cookie."
 }
 
 func (x exchange) explainAnswer() string {
@@ -48,15 +48,15 @@ func (x exchange) explainAnswer() string {
 		text.WriteString(x.explainCookie(c) + " ")
 	}
 	if len(x.Set) == 0 {
-		text.WriteString("The answer sets no cookie: the browser has the token already, and it is never repeated. ")
+		text.WriteString("The response sets no cookie: a cookie that the browser already has is not sent again. ")
 	}
 	switch {
 	case x.Location != "":
-		fmt.Fprintf(&text, "Status %d sends the browser to %s. It is not 200, so messages live on.", x.Status, x.Location)
+		fmt.Fprintf(&text, "Status %d sends the browser to %s. It is not 200, so flash messages stay.", x.Status, x.Location)
 	case x.Status == http.StatusOK:
-		text.WriteString("Status 200: the messages that came with this request end with it.")
+		text.WriteString("Status 200: flash messages that came with this request are removed after it.")
 	default:
-		fmt.Fprintf(&text, "Status %d is not 200, so messages live on.", x.Status)
+		fmt.Fprintf(&text, "Status %d is not 200, so flash messages stay.", x.Status)
 	}
 	return text.String()
 }
@@ -64,20 +64,20 @@ func (x exchange) explainAnswer() string {
 func (x exchange) explainCookie(c wireCookie) string {
 	switch {
 	case c.IsHint() && c.Deleted:
-		return "Clearing " + c.Name + " says that no message waits any more."
+		return "Deleting " + c.Name + " says that no flash message is waiting any more."
 	case c.IsHint():
-		return "The cookie " + c.Name + " says that a message waits."
+		return "The cookie " + c.Name + " says that a flash message is waiting."
 	case c.Deleted:
-		return "The token is deleted."
+		return "The cookie " + c.Name + " is deleted."
 	case x.sentOf(c.Name) == "":
-		return "A session began: its token is " + c.Mark + "."
+		return "A session began. Its cookie is " + c.Name + "=" + c.Mark + "."
 	case strings.HasSuffix(c.Name, "cookie"):
-		return "The session travels in its cookie: changed, it is " + c.Mark + "."
+		return "The session is in its cookie. It has changed, so the cookie is now " + c.Mark + "."
 	}
-	return "The new token " + c.Mark + " takes the old one's place."
+	return "The new token " + c.Mark + " replaces the old one."
 }
 
-// sentOf returns the mark of a cookie that came with the request.
+// sentOf returns the mark of a cookie of the request, "" if there is none.
 func (x exchange) sentOf(name string) string {
 	for _, c := range x.Sent {
 		if c.Name == name {
@@ -87,11 +87,11 @@ func (x exchange) sentOf(name string) string {
 	return ""
 }
 
-// A drawing is a sequence picture: two lifelines, and arrows between them with words above. Its
-// units are such that a phone shows the words at reading size.
+// A drawing is a sequence diagram: two lifelines, and between them arrows with words above. Its
+// width is that of a phone, so that the words are readable there.
 type drawing struct {
 	Width, Height int
-	Left, Right   int // where the lifelines stand
+	Left, Right   int // of the lifelines
 	Words         []words
 	Arrows        []arrow
 }
@@ -114,7 +114,7 @@ const (
 	lineChars = 41
 )
 
-// draw makes the picture of a story.
+// draw returns the diagram of a story.
 func draw(chain []exchange) drawing {
 	d := drawing{Width: drawWidth, Left: lifeline, Right: drawWidth - lifeline}
 	y := 44
@@ -164,7 +164,7 @@ func (x exchange) answerLines() (lines []string) {
 	return lines
 }
 
-// wrap breaks a line between words; a word that is too long for one line is cut.
+// wrap breaks a line between words. A word that is too long for a line is cut.
 func wrap(line string, width int) (parts []string) {
 	var part []rune
 	for _, word := range strings.Fields(line) {

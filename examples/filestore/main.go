@@ -1,12 +1,12 @@
 //go:build unix && !aix && !solaris
 
-// Filestore keeps sessions in files, for one machine without a redis. It shows how a Store is
-// written: store.go has all of it.
+// Filestore keeps sessions in files, for one machine without a redis. It shows how to write a
+// Store; store.go has all of it.
 //
 //	go run ./examples/filestore -dir /tmp/sessions
 //
-// prints the address to open, which counts visits. Start a second one with another -address, or
-// stop it and start it again: it goes on counting.
+// prints the address to open, which counts visits. The count goes on in a second process with
+// another -address, and after a restart.
 package main
 
 import (

@@ -4,43 +4,57 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
 	"time"
 
-	"example.com/session"
+	"example.com/session/driver"
 )
 
-// A fileStore keeps each session in a file of its own, which only its owner can read. Several
-// processes may use one directory of this machine. When a session ends is its file's time of
-// modification. A power failure may take the last changes with it: nothing is synced.
-type fileStore struct{ root *os.Root } // ids cannot lead out of it
+// A fileStore keeps each key in a file of its own, which only its owner can read. Several processes
+// of one machine may use one directory. A file's time of modification is when it expires. Nothing is
+// synced: a power failure may lose the last changes.
+type fileStore struct{ root *os.Root } // no name leads out of it
 
 func newFileStore(dir string) (*fileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o077 != 0 {
-		return nil, errors.Join(fmt.Errorf("the directory %s must be its owner's alone: chmod 700", dir), err)
+		return nil, errors.Join(fmt.Errorf("only its owner may enter the directory %s: chmod 700", dir), err)
 	}
 	root, err := os.OpenRoot(dir)
 	return &fileStore{root}, err
 }
 
-func (s *fileStore) Get(ctx context.Context, id string) ([]byte, error) {
-	data, err := s.root.ReadFile(id)
+// fileName tells apart keys that differ in case only, on every file system.
+func fileName(key string) string { return hex.EncodeToString([]byte(key)) }
+
+func (s *fileStore) Get(ctx context.Context, key string) ([]byte, error) {
+	file, err := s.root.Open(fileName(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ctx.Err()
 	}
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !time.Now().Before(info.ModTime()) {
+		return nil, err
+	}
+	return io.ReadAll(file)
 }
 
-func (s *fileStore) Update(ctx context.Context, id string, change func(old []byte) (session.Entry, error)) error {
-	return s.locked(ctx, id, func() error {
-		old, err := s.Get(ctx, id)
+func (s *fileStore) Update(ctx context.Context, key string, change func(old []byte) (driver.Entry, error)) error {
+	name := fileName(key)
+	return s.locked(ctx, name, func() error {
+		old, err := s.Get(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -48,21 +62,22 @@ func (s *fileStore) Update(ctx context.Context, id string, change func(old []byt
 		if err != nil || entry.Data == nil {
 			return err
 		}
-		fresh := id + ".new" // whoever reads meanwhile sees the old file or the new one, whole
+		fresh := name + ".new" // a reader sees the old file or the new one, and never a part
 		if err := s.root.WriteFile(fresh, entry.Data, 0o600); err != nil {
 			return err
 		}
-		if err := s.root.Chtimes(fresh, entry.Expires, entry.Expires); err != nil {
+		expires := time.Now().Add(entry.TTL)
+		if err := s.root.Chtimes(fresh, expires, expires); err != nil {
 			return err
 		}
-		return s.root.Rename(fresh, id)
+		return s.root.Rename(fresh, name)
 	})
 }
 
-// locked runs a function while no other goroutine or process does so for this id. The system
-// lets go of the lock of a process that dies.
-func (s *fileStore) locked(ctx context.Context, id string, run func() error) error {
-	lock, err := s.root.OpenFile("lock-"+id[:1], os.O_RDWR|os.O_CREATE, 0o600)
+// locked calls run while no other goroutine or process holds the lock of this file. The system
+// unlocks what a process that dies had locked.
+func (s *fileStore) locked(ctx context.Context, name string, run func() error) error {
+	lock, err := s.root.OpenFile("lock-"+name[:2], os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

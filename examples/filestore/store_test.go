@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"example.com/session"
+	"example.com/session/driver"
+	"example.com/session/driver/drivertest"
 	"example.com/session/sessiontest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,8 +45,8 @@ func count(dir string, times int) error {
 		return err
 	}
 	for range times {
-		err := s.Update(context.Background(), counter, func(old []byte) (session.Entry, error) {
-			return session.Entry{Data: append(old[:len(old):len(old)], 'x'), Expires: time.Now().Add(time.Hour)}, nil
+		err := s.Update(context.Background(), counter, func(old []byte) (driver.Entry, error) {
+			return driver.Entry{Data: append(old[:len(old):len(old)], 'x'), TTL: time.Hour}, nil
 		})
 		if err != nil {
 			return err
@@ -62,8 +64,10 @@ func open(t *testing.T, dir string) *fileStore {
 }
 
 func TestStore(t *testing.T) {
-	sessiontest.Drivers(t, func(t *testing.T) session.Driver {
-		return session.StoreDriver(open(t, filepath.Join(t.TempDir(), "sessions")))
+	drivertest.Stores(t, func(t *testing.T) driver.Store {
+		return open(t, filepath.Join(t.TempDir(), "sessions"))
+	}, func(t *testing.T, first driver.Store) driver.Store {
+		return open(t, first.(*fileStore).root.Name())
 	})
 }
 
@@ -91,8 +95,8 @@ func TestUpdateDoesNotWaitLongerThanItsContext(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	require.NoError(t, open(t, dir).locked(ctx, "id", func() error {
-		err := open(t, dir).Update(ctx, "id", func([]byte) (session.Entry, error) { panic("the lock is held") })
+	require.NoError(t, open(t, dir).locked(ctx, fileName("id"), func() error {
+		err := open(t, dir).Update(ctx, "id", func([]byte) (driver.Entry, error) { panic("the lock is held") })
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		return nil
 	}))
@@ -101,9 +105,9 @@ func TestUpdateDoesNotWaitLongerThanItsContext(t *testing.T) {
 func TestNobodyElseCanReadTheFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	s := open(t, dir)
-	id := session.NewToken("s_file").ID()
-	require.NoError(t, s.Update(t.Context(), id, func([]byte) (session.Entry, error) {
-		return session.Entry{Data: []byte("private"), Expires: time.Now().Add(time.Hour)}, nil
+	id := driver.NewID().String()
+	require.NoError(t, s.Update(t.Context(), id, func([]byte) (driver.Entry, error) {
+		return driver.Entry{Data: []byte("private"), TTL: time.Hour}, nil
 	}))
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		require.NoError(t, err)
@@ -115,7 +119,7 @@ func TestNobodyElseCanReadTheFiles(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o750))
 	_, err := newFileStore(dir)
 	assert.ErrorContains(t, err, "chmod 700")
-	_, err = s.Get(t.Context(), "../../outside")
+	_, err = s.root.ReadFile("../../outside")
 	assert.Error(t, err, "a name leads out of the directory")
 }
 
@@ -123,8 +127,8 @@ func TestReaderSeesNoHalfWrittenSession(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "sessions"))
 	sizes := []int{1 << 10, 1 << 18}
 	write := func(i int) {
-		require.NoError(t, s.Update(t.Context(), "id", func([]byte) (session.Entry, error) {
-			return session.Entry{Data: bytes.Repeat([]byte{'x'}, sizes[i%2]), Expires: time.Now().Add(time.Hour)}, nil
+		require.NoError(t, s.Update(t.Context(), "id", func([]byte) (driver.Entry, error) {
+			return driver.Entry{Data: bytes.Repeat([]byte{'x'}, sizes[i%2]), TTL: time.Hour}, nil
 		}))
 	}
 	write(0)
@@ -148,27 +152,25 @@ func TestReaderSeesNoHalfWrittenSession(t *testing.T) {
 	}
 }
 
-func TestSweepForgetsWhatHasEndedAndNothingElse(t *testing.T) {
+func TestSweepRemovesWhatHasExpiredAndNothingElse(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	s := open(t, dir)
-	put := func(id string, expires time.Time) {
-		require.NoError(t, s.Update(t.Context(), id, func([]byte) (session.Entry, error) {
-			return session.Entry{Data: []byte("data"), Expires: expires}, nil
+	put := func(key string, ttl time.Duration) {
+		require.NoError(t, s.Update(t.Context(), key, func([]byte) (driver.Entry, error) {
+			return driver.Entry{Data: []byte("data"), TTL: ttl}, nil
 		}))
 	}
-	lives, ended := strings.Repeat("a", 43), "lock-"+strings.Repeat("b", 38) // an id may look so
-	put(lives, time.Now().Add(time.Minute))
-	put(ended, time.Now().Add(-time.Minute))
-	left := filepath.Join(dir, "c.new")
+	lives, expired := strings.Repeat("a", 22), "lock-"+strings.Repeat("b", 17) // a key may look like this
+	put(lives, time.Minute)
+	put(expired, -time.Minute)
+	left := filepath.Join(dir, fileName("c")+".new")
 	require.NoError(t, os.WriteFile(left, nil, 0o600))
 	require.NoError(t, os.Chtimes(left, time.Time{}, time.Now().Add(-time.Hour)))
 	require.NoError(t, s.sweep(t.Context()))
-	assert.FileExists(t, filepath.Join(dir, lives))
-	assert.NoFileExists(t, filepath.Join(dir, ended))
+	assert.FileExists(t, filepath.Join(dir, fileName(lives)))
+	assert.NoFileExists(t, filepath.Join(dir, fileName(expired)))
 	assert.NoFileExists(t, left)
-	data, err := s.Get(t.Context(), ended)
-	assert.NoError(t, err)
-	assert.Nil(t, data)
+	assert.FileExists(t, filepath.Join(dir, "lock-"+fileName(lives)[:2]), "a lock that another process may hold was removed")
 }
 
 func TestUsersSessionsAreListedAndEnded(t *testing.T) {
@@ -178,7 +180,7 @@ func TestUsersSessionsAreListedAndEnded(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, m.Close()) })
-	laptop := sessiontest.Client(t, m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	laptop := sessiontest.NewBrowser(t, m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := session.FromRequest(r)
 		if r.Method == http.MethodPost {
 			s.Login("ann")

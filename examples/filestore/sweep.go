@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// sweep removes the files of sessions that have ended, one at a time, so that no request waits
-// for it. What a killed process left of an update goes too.
+// sweep removes the files that have expired, and what a killed process left of an update. It locks
+// one file at a time, so that no request waits for it.
 func (s *fileStore) sweep(ctx context.Context) error {
 	files, err := fs.ReadDir(s.root.FS(), ".")
 	for _, file := range files {
-		if name := file.Name(); !strings.HasPrefix(name, "lock-") || len(name) > len("lock-x") {
-			err = errors.Join(err, s.locked(ctx, name, func() error { return s.forget(name) }))
+		if name := file.Name(); !strings.HasPrefix(name, "lock-") {
+			err = errors.Join(err, s.locked(ctx, name, func() error { return s.removeExpired(name) }))
 		}
 	}
 	return err
 }
 
-func (s *fileStore) forget(name string) error {
+func (s *fileStore) removeExpired(name string) error {
 	info, err := s.root.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -1,12 +1,12 @@
-// Metrics watches sessions: each event becomes a log line and adds to a counter, and the
-// counters of the manager stand beside them.
+// Metrics logs and counts what happens to sessions, and publishes these counts beside the
+// counters of the manager:
 //
 //	go run ./examples/metrics
 //	curl -c jar -X POST 'http://127.0.0.1:8080/sign-in?name=ann'
 //	curl -b jar -c jar -X POST http://127.0.0.1:8080/sign-out
 //	curl http://127.0.0.1:8080/debug/vars
 //
-// logs created, login and ended, and counts them. No line and no counter holds a token.
+// logs created, login and ended, and prints how often each happened. Events hold no token.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 	events := expvar.NewMap("session_events")
 	manager, err := session.NewManager(session.Config{
 		Default: "memory",
-		Events:  func(e session.Event) { watch(e, events) },
+		Events:  func(ctx context.Context, e session.Event) { watch(ctx, e, events) },
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -43,7 +43,7 @@ func main() {
 		fmt.Fprintln(w, "Nobody is signed in.")
 	})
 	mux.HandleFunc("POST /sign-in", func(w http.ResponseWriter, r *http.Request) {
-		session.FromRequest(r).Login(r.FormValue("name")) // a real one asks for a proof
+		session.FromRequest(r).Login(r.FormValue("name")) // a real one checks a password
 	})
 	mux.HandleFunc("POST /sign-out", func(w http.ResponseWriter, r *http.Request) {
 		session.FromRequest(r).Logout()
@@ -53,13 +53,13 @@ func main() {
 	log.Fatal(http.ListenAndServe(*address, manager.Middleware(mux)))
 }
 
-// watch is called in the middle of a request, so it is quick and does no more than this.
-func watch(e session.Event, events *expvar.Map) {
+// watch runs in the goroutine of a request, so it must be fast. ctx is the context of the request.
+func watch(ctx context.Context, e session.Event, events *expvar.Map) {
 	events.Add(string(e.Kind), 1)
 	level := slog.LevelInfo
 	switch e.Kind {
 	case session.EventTampered, session.EventUnavailable:
 		level = slog.LevelWarn
 	}
-	slog.LogAttrs(context.Background(), level, "session", e.Attrs()...)
+	slog.LogAttrs(ctx, level, "session", e.Attrs()...)
 }

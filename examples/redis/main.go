@@ -1,11 +1,11 @@
-// Redis shares sessions between processes. Start two of it against one redis:
+// Redis shares sessions between processes. Start two of them with one redis:
 //
 //	redis-server --port 6379 &
 //	go run ./examples/redis -address 127.0.0.1:8081 &
 //	go run ./examples/redis -address 127.0.0.1:8082
 //
-// A browser counts its visits on both together. GET /theme?set=dark keeps a value in the cookie
-// driver for that call, which needs SESSION_SECRET to be the same for both.
+// Both count the visits of a browser together. GET /theme?set=dark stores a value with the cookie
+// driver, which needs the same SESSION_SECRET in both.
 package main
 
 import (

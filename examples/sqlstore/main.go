@@ -1,6 +1,6 @@
-// Sqlstore keeps sessions in a database, here SQLite: one file, several processes of one
-// machine. It shows how a Store is written with compare and swap; store.go has all of it, and
-// nothing in it but the SQL of an insert is SQLite's own.
+// Sqlstore keeps sessions in a database, here SQLite: one file, several processes of one machine.
+// It shows how to write a Store that compares and swaps; store.go has all of it. Its SQL is nearly
+// that of every database.
 //
 //	cd examples/sqlstore
 //	go run . -database /tmp/sessions.db
@@ -47,7 +47,8 @@ func main() {
 	log.Fatal(http.ListenAndServe(*address, manager.Middleware(mux)))
 }
 
-// openSQLite opens a file so that readers do not wait for a writer, and writers for each other.
+// openSQLite opens a file. Readers do not wait for writers, and a writer waits for another one
+// rather than fail.
 func openSQLite(file string) (*sqlStore, error) {
 	name := url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_synchronous=NORMAL"}
 	db, err := sql.Open("sqlite3", name.String())

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/session"
-	"example.com/session/sessiontest"
+	"example.com/session/driver"
+	"example.com/session/driver/drivertest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -24,7 +24,8 @@ func open(t *testing.T, file string) *sqlStore {
 
 func TestStore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sessions?#.db")
-	sessiontest.Drivers(t, func(t *testing.T) session.Driver { return session.StoreDriver(open(t, file)) })
+	openFile := func(t *testing.T) driver.Store { return open(t, file) }
+	drivertest.Stores(t, openFile, func(t *testing.T, _ driver.Store) driver.Store { return openFile(t) })
 	var mode string
 	require.NoError(t, open(t, file).db.QueryRow(`PRAGMA journal_mode`).Scan(&mode))
 	assert.Equal(t, "wal", mode, "the options did not arrive")
@@ -40,8 +41,8 @@ func TestHandlesThatUpdateAtOnceLoseNothing(t *testing.T) {
 		s := open(t, file)
 		all.Go(func() {
 			for range each {
-				assert.NoError(t, s.Update(context.Background(), "id", func(old []byte) (session.Entry, error) {
-					return session.Entry{Data: append(old, 'x'), Expires: time.Now().Add(time.Hour)}, nil
+				assert.NoError(t, s.Update(context.Background(), "id", func(old []byte) (driver.Entry, error) {
+					return driver.Entry{Data: append(old, 'x'), TTL: time.Hour}, nil
 				}))
 			}
 		})
@@ -52,16 +53,16 @@ func TestHandlesThatUpdateAtOnceLoseNothing(t *testing.T) {
 	assert.Equal(t, strings.Repeat("x", 4*each), string(data))
 }
 
-func TestChangeIsAskedAgainWhereAnotherCameInBetween(t *testing.T) {
+func TestChangeIsCalledAgainAfterAnotherUpdate(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "sessions.db"))
-	put := func(data string) func([]byte) (session.Entry, error) {
-		return func([]byte) (session.Entry, error) {
-			return session.Entry{Data: []byte(data), Expires: time.Now().Add(time.Hour)}, nil
+	put := func(data string) func([]byte) (driver.Entry, error) {
+		return func([]byte) (driver.Entry, error) {
+			return driver.Entry{Data: []byte(data), TTL: time.Hour}, nil
 		}
 	}
 	for _, before := range []string{"", "one"} { // an insert, and an update
 		var seen []string
-		require.NoError(t, s.Update(t.Context(), "id", func(old []byte) (session.Entry, error) {
+		require.NoError(t, s.Update(t.Context(), "id", func(old []byte) (driver.Entry, error) {
 			if seen = append(seen, string(old)); len(seen) == 1 {
 				require.NoError(t, s.Update(t.Context(), "id", put(before+" between")))
 			}
@@ -71,17 +72,29 @@ func TestChangeIsAskedAgainWhereAnotherCameInBetween(t *testing.T) {
 	}
 }
 
-func TestSweepForgetsWhatHasEndedAndNothingElse(t *testing.T) {
+func TestSweepDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "sessions.db"))
-	for id, left := range map[string]time.Duration{"lives": time.Minute, "ended": -time.Minute} {
-		require.NoError(t, s.Update(t.Context(), id, func([]byte) (session.Entry, error) {
-			return session.Entry{Data: []byte("data"), Expires: time.Now().Add(left)}, nil
+	for id, ttl := range map[string]time.Duration{"lives": time.Minute, "expired": -time.Minute} {
+		require.NoError(t, s.Update(t.Context(), id, func([]byte) (driver.Entry, error) {
+			return driver.Entry{Data: []byte("data"), TTL: ttl}, nil
 		}))
 	}
 	require.NoError(t, s.sweep(t.Context()))
-	for id, want := range map[string]string{"lives": "data", "ended": ""} {
-		data, err := s.Get(t.Context(), id)
-		assert.NoError(t, err)
-		assert.Equal(t, want, string(data), id)
-	}
+	var left string
+	require.NoError(t, s.db.QueryRow(`SELECT group_concat(id) FROM sessions`).Scan(&left))
+	assert.Equal(t, "lives", left)
+}
+
+func TestExpiredRowCountsAsNone(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "sessions.db"))
+	_, swapped, err := s.Swap(t.Context(), "id", nil, driver.Entry{Data: []byte("expired"), TTL: -time.Minute})
+	require.NoError(t, err)
+	require.True(t, swapped)
+	current, swapped, err := s.Swap(t.Context(), "id", []byte("expired"), driver.Entry{Data: []byte("next"), TTL: time.Minute})
+	require.NoError(t, err)
+	assert.False(t, swapped)
+	assert.Nil(t, current)
+	_, swapped, err = s.Swap(t.Context(), "id", nil, driver.Entry{Data: []byte("next"), TTL: time.Minute})
+	require.NoError(t, err)
+	assert.True(t, swapped)
 }

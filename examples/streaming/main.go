@@ -1,14 +1,14 @@
-// Streaming counts the seconds of a visit in server-sent events, and stores each as it goes:
+// Streaming counts the seconds of a visit in server-sent events, and stores each count at once:
 //
 //	go run ./examples/streaming
 //
-// prints the address. Sign in, stream, and sign out from another terminal:
+// Sign in and stream. Then sign out from another terminal:
 //
 //	curl -c jar -X POST http://127.0.0.1:8080/in
 //	curl -b jar -N http://127.0.0.1:8080/events
 //	curl -b jar -X POST http://127.0.0.1:8080/out
 //
-// The stream prints "data: 1", "data: 2" and so on, and ends with "event: end" on its own.
+// The stream prints "data: 1", "data: 2" and so on. After the sign-out it prints "event: end" and ends.
 package main
 
 import (
@@ -31,11 +31,8 @@ func main() {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
-		session.FromRequest(r).Regenerate()
-		session.FromRequest(r).Set("user", "ann")
-	})
-	mux.HandleFunc("POST /out", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Destroy() })
+	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Login("ann") })
+	mux.HandleFunc("POST /out", func(w http.ResponseWriter, r *http.Request) { session.FromRequest(r).Logout() })
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) { stream(w, r, *every) })
 
 	log.Printf("serving http://%s (Ctrl-C ends it)", *address)
@@ -45,18 +42,18 @@ func main() {
 
 func stream(w http.ResponseWriter, r *http.Request, every time.Duration) {
 	s := session.FromRequest(r)
-	if !s.Has("user") {
+	if _, ok := s.User(); !ok {
 		http.Error(w, "sign in first", http.StatusUnauthorized)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	for range 3600 { // then a browser's EventSource comes again
+	for range 3600 { // then the EventSource of a browser connects again
 		seconds := s.Increment("seconds", 1)
 		if err := s.Save(); errors.Is(err, session.ErrNoSession) { // signed out, or expired
 			fmt.Fprint(w, "event: end\ndata: the session has ended\n\n")
 			return
 		} else if err != nil {
-			log.Print(err) // a store that is down for a while: the next Save makes up for it
+			log.Print(err) // the store is down: the next Save stores this change too
 		}
 		fmt.Fprintf(w, "data: %d\n\n", seconds)
 		http.NewResponseController(w).Flush()

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// run builds the example, runs it as its users do until the test ends, and returns its address.
+// run builds the example, runs it until the test ends, and returns its address.
 func run(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "streaming")
@@ -40,7 +40,7 @@ func run(t *testing.T) string {
 	return "http://" + address
 }
 
-// events reads n lines of a stream that say something.
+// events reads n lines of a stream that are not empty.
 func events(t *testing.T, lines *bufio.Scanner, n int) (read []string) {
 	t.Helper()
 	for len(read) < n {
@@ -75,7 +75,7 @@ func TestStreamCountsAndEndsWithItsSession(t *testing.T) {
 	require.NoError(t, err)
 	lines := bufio.NewScanner(response.Body)
 	assert.Equal(t, []string{"data: 1", "data: 2", "data: 3"}, events(t, lines, 3))
-	response.Body.Close() // the next stream goes on where this one was left
+	response.Body.Close() // the next stream continues the count
 
 	response, err = client.Get(url + "/events")
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestStreamCountsAndEndsWithItsSession(t *testing.T) {
 	assert.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
 	lines = bufio.NewScanner(response.Body)
 	first := events(t, lines, 1)[0]
-	assert.NotContains(t, []string{"data: 1", "data: 2", "data: 3"}, first, "what was counted is lost")
+	assert.NotContains(t, []string{"data: 1", "data: 2", "data: 3"}, first, "the count of the first stream is lost")
 
 	post("/out")
 	for event := ""; event != "event: end"; {

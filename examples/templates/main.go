@@ -1,5 +1,5 @@
-// Templates shows flash messages with html/template: a form posts, the handler flashes a
-// message and redirects, and a partial that knows only the function "session" shows it once.
+// Templates shows flash messages with html/template. The handler of a form stores a message and
+// redirects, and a partial that uses only the function "session" shows the message once.
 //
 //	go run ./examples/templates
 //
@@ -28,8 +28,7 @@ func main() {
 	}
 	defer manager.Close()
 
-	// The function is there when the templates are parsed; Templates binds it to each
-	// request's session when they are executed.
+	// Parsing needs the function "session". Templates binds it to the session of each request.
 	set := template.Must(template.New("").Funcs(session.TemplateFuncs()).ParseFS(files, "*.html"))
 	pages := session.NewTemplates(set)
 

@@ -4,7 +4,6 @@ package ci_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -50,33 +49,6 @@ func TestFirstProgramSkipsFragments(t *testing.T) {
 	assert.Empty(t, firstProgram("# T\n```go\nx := 1\n```\n"))
 }
 
-func TestLibraryNeedsRedigoAndTheStandardLibraryOnly(t *testing.T) {
-	module := strings.TrimSpace(output(t, root, "go", "list", "-m"))
-	// Standard packages print a blank; testing is named as it is no library's business.
-	const format = `{{if or (not .Standard) (eq .ImportPath "testing")}}{{.ImportPath}}{{end}}`
-	for _, path := range strings.Fields(output(t, root, "go", "list", "-deps", "-f", format, ".")) {
-		assert.True(t, path == module || strings.HasPrefix(path, module+"/") ||
-			strings.HasPrefix(path, "github.com/gomodule/redigo/"), "the library imports %s", path)
-	}
-}
-
-func TestRootModuleRequiresRedigoAndTestifyOnly(t *testing.T) {
-	var mod struct {
-		Require []struct {
-			Path     string
-			Indirect bool
-		}
-	}
-	require.NoError(t, json.Unmarshal([]byte(output(t, root, "go", "mod", "edit", "-json")), &mod))
-	var direct []string
-	for _, r := range mod.Require {
-		if !r.Indirect {
-			direct = append(direct, r.Path)
-		}
-	}
-	assert.ElementsMatch(t, []string{"github.com/gomodule/redigo", "github.com/stretchr/testify"}, direct)
-}
-
 // TestRenamingTheModuleWorks runs the command of CONTRIBUTING.md in a copy of the project.
 func TestRenamingTheModuleWorks(t *testing.T) {
 	contributing, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
@@ -85,7 +57,7 @@ func TestRenamingTheModuleWorks(t *testing.T) {
 	require.GreaterOrEqual(t, i, 0, "CONTRIBUTING.md has no command to rename the module")
 	command, _, _ := strings.Cut(strings.TrimSpace(string(contributing[i:])), "\n\n")
 
-	old := strings.TrimSpace(output(t, root, "go", "list", "-m"))
+	old := modulePath(t)
 	copied := filepath.Join(t.TempDir(), "copy")
 	output(t, root, "cp", "-R", ".", copied)
 	output(t, copied, "bash", "-euo", "pipefail", "-c", command)

@@ -26,7 +26,20 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 type echo struct {
 	before func(s *session.Session)       // runs before the upgrade
 	after  func(s *session.Session) error // runs for each message
-	ended  chan error                     // the session's Err when the handler returns
+	ended  chan error                     // of each upgrade, once the middleware has returned
+
+	err error // why the upgrade failed, or the session's Err when the handler returned
+}
+
+// around runs the middleware, and reports afterwards how an upgrade ended: what came after the header is
+// stored by then.
+func (h *echo) around(middleware http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		middleware.ServeHTTP(w, r)
+		if r.URL.Path != "/begin" {
+			h.ended <- h.err
+		}
+	})
 }
 
 func (h *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,11 +51,11 @@ func (h *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.before(s)
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		h.ended <- err
+		h.err = err
 		return
 	}
 	defer conn.CloseNow()
-	defer func() { h.ended <- s.Err() }()
+	defer func() { h.err = s.Err() }()
 	for {
 		kind, message, err := conn.Read(r.Context())
 		if err != nil {
@@ -71,7 +84,7 @@ func serve(t *testing.T, driver string, begin bool, h *echo) (*session.Manager, 
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, m.Close()) })
 	h.ended = make(chan error, 1)
-	server := httptest.NewServer(m.Middleware(h))
+	server := httptest.NewServer(h.around(m.Middleware(h)))
 	t.Cleanup(server.Close)
 	client := server.Client()
 	client.Jar, err = cookiejar.New(nil)

@@ -1,15 +1,14 @@
-// Fuzz runs every fuzz target of the given modules in turn.
+// Fuzz runs every fuzz target of the given modules, one after another.
 //
 //	go run ./internal/ci/fuzz -fuzztime 10s . e2e
 //	go run ./internal/ci/fuzz -total 1h . e2e
 //
-// First it demands that each target has seeds, from F.Add or testdata/fuzz: without any, a target
-// that is run as an ordinary test passes without having tested a thing.
+// It first requires that each target has seeds, from F.Add or testdata/fuzz: a target without any
+// passes as an ordinary test and has tested nothing.
 package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,8 +37,8 @@ func main() {
 	}
 }
 
-// run fuzzes each target for each, or for its share of total. It goes on after a target that
-// fails, and tells all of them.
+// run fuzzes each target for each, or for its share of total. After a target that fails it goes on
+// with the next, and returns all failures together.
 func run(out io.Writer, each string, total time.Duration, dirs []string) error {
 	var targets []target
 	for _, dir := range dirs {
@@ -73,34 +72,37 @@ func share(total time.Duration, n int) time.Duration {
 	return max(total/time.Duration(n), time.Second).Truncate(time.Second)
 }
 
-// list finds the targets of a module.
-func list(dir string) ([]target, error) {
-	cmd := exec.Command("go", "test", "-json", "-list", "^Fuzz", "./...")
+// declared matches the declaration of a fuzz target.
+var declared = regexp.MustCompile(`(?m)^func (Fuzz(?:[^a-z\W]\w*)?)\(`)
+
+// list finds the targets of a module in its sources, so that packages without one are not built.
+func list(dir string) (targets []target, err error) {
+	cmd := exec.Command("go", "list", "-f", "{{$p := .}}{{range .TestGoFiles}}{{$p.ImportPath}}\t{{$p.Dir}}/{{.}}\n{{end}}"+
+		"{{range .XTestGoFiles}}{{$p.ImportPath}}\t{{$p.Dir}}/{{.}}\n{{end}}", "./...")
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	stdout, runErr := cmd.Output()
-	var targets []target
-	var text strings.Builder // what is said to people
-	for events := json.NewDecoder(bytes.NewReader(stdout)); ; {
-		var event struct{ Package, Output string }
-		if err := events.Decode(&event); err == io.EOF {
-			break
-		} else if err != nil {
+	stdout, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the targets of %s: %w\n%s", dir, err, &stderr)
+	}
+	for line := range strings.Lines(string(stdout)) {
+		pkg, file, found := strings.Cut(strings.TrimSpace(line), "\t")
+		if !found {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
 			return nil, fmt.Errorf("list the targets of %s: %w", dir, err)
 		}
-		text.WriteString(event.Output)
-		if name := strings.TrimSpace(event.Output); strings.HasPrefix(name, "Fuzz") {
-			targets = append(targets, target{dir: dir, pkg: event.Package, name: name})
+		for _, match := range declared.FindAllSubmatch(source, -1) {
+			targets = append(targets, target{dir: dir, pkg: pkg, name: string(match[1])})
 		}
-	}
-	if runErr != nil {
-		return nil, fmt.Errorf("list the targets of %s: %w\n%s%s", dir, runErr, text.String(), stderr.String())
 	}
 	return targets, nil
 }
 
-// checkSeeds runs the target's seeds as ordinary tests, and fails where there are none.
+// checkSeeds runs the target's seeds as ordinary tests. It fails if there are none.
 func (t target) checkSeeds() error {
 	cmd := t.command("-count=1", "-v", "-run", "^"+t.name+"$")
 	text, err := cmd.CombinedOutput()
@@ -113,21 +115,21 @@ func (t target) checkSeeds() error {
 	return nil
 }
 
-// fuzz looks for new inputs that fail. What go test says goes to out as it comes.
+// progress matches what go test says of the work done so far.
+var progress = regexp.MustCompile(`(?m)^fuzz: elapsed: .*`)
+
+// fuzz looks for new inputs that fail. It prints one line, and what go test says if one is found.
 func (t target) fuzz(out io.Writer, fuzztime string) error {
-	fmt.Fprintf(out, "fuzz: %s of %s for %s\n", t.name, t.pkg, fuzztime)
-	var text bytes.Buffer
-	cmd := t.command("-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime)
-	cmd.Stdout = io.MultiWriter(out, &text)
-	cmd.Stderr = cmd.Stdout
-	err := cmd.Run()
-	if err != nil && onlyLate(text.String()) {
-		fmt.Fprintln(out, "fuzz: no input failed: time was up while a worker was busy")
-		return nil
-	}
-	if err != nil {
+	text, err := t.command("-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime).CombinedOutput()
+	if err != nil && !onlyLate(string(text)) {
+		fmt.Fprintf(out, "%s", text)
 		return fmt.Errorf("%s of %s: %w", t.name, t.pkg, err)
 	}
+	last := "fuzz: no progress was told"
+	if all := progress.FindAllString(string(text), -1); len(all) > 0 {
+		last = all[len(all)-1]
+	}
+	fmt.Fprintf(out, "ok    %s %s: %s\n", t.pkg, t.name, strings.TrimPrefix(last, "fuzz: "))
 	return nil
 }
 

@@ -27,9 +27,9 @@ const (
 	seeded   = "func FuzzSeeded(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) {}) }\n"
 	seedless = "func FuzzSeedless(f *testing.F) { f.Fuzz(func(t *testing.T, n int) {}) }\n"
 	failing  = "func FuzzFailing(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) { t.Error(n) }) }\n"
-	// Go test fuzzes a prefix's other targets too, if it is let.
+	// Unless the name is anchored, go test fuzzes this one together with FuzzSeeded.
 	prefixed = "func FuzzSeededAlso(f *testing.F) { f.Add(1); f.Fuzz(func(t *testing.T, n int) {}) }\n"
-	// It passes with its seed, and not with what fuzzing makes of it.
+	// It passes with its seed, and fails on what fuzzing makes of it.
 	fragile = "func FuzzFragile(f *testing.F) { f.Add([]byte{1}); f.Fuzz(func(t *testing.T, b []byte) { if len(b) > 1 { t.Error(b) } }) }\n"
 )
 
@@ -40,9 +40,9 @@ func TestRun(t *testing.T) {
 		errs         []string // in the error; none: it passes
 	}{
 		{name: "no targets", source: "func TestX(*testing.T) {}\n", says: "no targets"},
-		{name: "each target is fuzzed", source: seeded + prefixed, says: "fuzz: FuzzSeededAlso of example.org/m/p for 20x"},
+		{name: "each target is fuzzed", source: seeded + prefixed, says: "ok    example.org/m/p FuzzSeededAlso: elapsed: "},
 		{name: "all failures are told and the rest is fuzzed", source: seedless + failing + seeded,
-			says: "fuzz: FuzzSeeded of",
+			says: "ok    example.org/m/p FuzzSeeded: ",
 			errs: []string{
 				"FuzzSeedless of example.org/m/p has no seeds",
 				"FuzzFailing of example.org/m/p fails on its seeds",

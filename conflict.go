@@ -1,0 +1,138 @@
+package session
+
+import (
+	"errors"
+
+	"example.com/session/driver"
+)
+
+// resolve changes a save that failed with a conflict so that it fits the record as it is by now. It
+// returns nil if the save is to be sent again, ErrEnded if its changes are dropped, and any other
+// error as it is.
+func (s *Session) resolve(sv *save, err error) error {
+	var conflict *driver.ConflictError
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	current := conflict.Current
+	switch {
+	case sv.New && s.source.byIP: // another first request of the address was sooner
+		sv.New, sv.base, sv.Install = false, current, driver.Digest{}
+		sv.Expect = sv.token.digest
+		return nil
+	case sv.New: // the id is taken
+		sv.beginSession(s.source)
+		return nil
+	case conflict.Key != "" && current.Accepts(sv.Expect):
+		return sv.updateAgain(current)
+	}
+	if _, remembered := current.ReplacedAt(sv.Expect); !remembered {
+		return ErrEnded
+	}
+	return s.resolveReplaced(sv, current)
+}
+
+// takeOver prepares the save of a Login, Regenerate or Remember whose session was lost before this
+// request loaded it. It returns ErrEnded if the changes are to be dropped.
+func (s *Session) takeOver(sv *save) error {
+	if s.loaded.status == ended {
+		return nil // a new session of this request's own changes
+	}
+	sv.ID, sv.token = s.loaded.token.id, s.loaded.token
+	sv.Expect = s.loaded.token.digest
+	return s.resolveReplaced(sv, s.loaded.current)
+}
+
+// resolveReplaced decides what becomes of a save whose secret was replaced by another request.
+// Plain changes are dropped. A sign-in has just proven who the user is, so it goes on: nobody knows
+// which of two parallel responses the browser receives last.
+func (s *Session) resolveReplaced(sv *save, current *driver.Record) error {
+	user := sv.identity.login
+	switch {
+	case !sv.identity.replace:
+		return ErrEnded
+	case user != "" && user == current.User():
+		if s.loaded.status == live && s.loaded.record.User() != "" {
+			return ErrEnded // the token may be a stolen one: it must not outlive the replacement
+		}
+		sv.join(s.source, current)
+	case current.User() == "": // the other request was a Regenerate
+		sv.beginWithData(s.source)
+	case user != "": // somebody else has signed in
+		s.endings.after = append(s.endings.after, endable{id: current.ID(), secret: sv.Expect, record: current})
+		sv.beginSession(s.source)
+		sv.dropSwaps()
+	default: // somebody has signed in: a Regenerate must not keep the old token's holder in
+		return ErrEnded
+	}
+	return nil
+}
+
+// join makes the secret of this save one that opens the record beside those that do.
+func (sv *save) join(src *source, current *driver.Record) {
+	sv.base, sv.New, sv.Replace = current, false, false
+	sv.ID, sv.Since = current.ID(), current.LastSave()
+	for _, c := range current.Credentials() {
+		if !c.Replaced {
+			sv.Expect = c.Digest
+		}
+	}
+	sv.token = newToken(src.cookie, current.ID())
+	sv.Install = sv.token.digest
+}
+
+// beginWithData makes the save begin a new session with the data that the request had loaded.
+func (sv *save) beginWithData(src *source) {
+	loaded := sv.base
+	sv.beginSession(src)
+	sv.Restart = true
+	sv.dropSwaps()
+	if loaded == nil || sv.clearsData() {
+		return
+	}
+	var ops []driver.Op
+	for key, encoded := range loaded.Values(driver.Data) {
+		ops = append(ops, driver.Op{Kind: driver.Set, Part: driver.Data, Key: key, Encoded: encoded})
+	}
+	sv.Ops = append(ops, sv.Ops...)
+}
+
+func (sv *save) clearsData() bool {
+	for i := range sv.Ops {
+		if op := &sv.Ops[i]; op.Kind == driver.Clear && op.Part == driver.Data {
+			return true
+		}
+	}
+	return false
+}
+
+// dropSwaps makes the results of Update plain values: nobody else changes a session that begins.
+func (sv *save) dropSwaps() {
+	for i := range sv.Ops {
+		if op := &sv.Ops[i]; op.Kind == driver.Swap {
+			op.Kind, op.Old = driver.Set, ""
+		}
+	}
+	sv.updates = nil
+}
+
+// updateAgain runs the functions of Update on the values that the record holds by now.
+func (sv *save) updateAgain(current *driver.Record) error {
+	sv.base = current
+	for i := range sv.Ops {
+		op := &sv.Ops[i]
+		if op.Kind != driver.Swap {
+			continue
+		}
+		old, _ := current.Value(driver.Data, op.Key)
+		if old == op.Old {
+			continue
+		}
+		encoded, err := sv.updates[op.Key](old)
+		if err != nil {
+			return &driver.ValueError{Op: "update", Key: op.Key, Reason: err.Error()}
+		}
+		op.Old, op.Encoded = old, encoded
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package driver
+
+import "time"
+
+// Changes are one save of one request. A driver reads them and never changes them. The struct and
+// its Ops may be read by several goroutines.
+type Changes struct {
+	redacted
+
+	ID     ID
+	Number uint64 // names this save: a record remembers the last eight
+	Now    time.Time
+	New    bool // begins a session: nothing may be stored under ID, except what has expired
+	Use    bool // counts as use
+
+	// Retried is set if an earlier attempt of this save had no answer. Since is the number of the
+	// last save that the request knew before the first attempt. With both, Apply detects that an
+	// earlier attempt may have been applied and forgotten.
+	Retried bool
+	Since   uint64
+
+	// Expect must be accepted by the record. If New is set, it is remembered as replaced instead.
+	Expect Digest
+
+	// Install becomes an accepted secret, beside those that are there, or in their place if
+	// Replace is set. A zero Install installs none.
+	Install Digest
+	Replace bool
+
+	// Restart begins the lifetime anew. Limits become the session's limits. Without Restart they
+	// are ignored if Session.Remember set either's: those of the record or these.
+	Restart bool
+	Limits  Limits
+
+	Ops []Op // the Clear operations first; for each key in the order in which they apply
+}
+
+// An Op is one operation of Changes.
+type Op struct {
+	redacted
+
+	Kind    OpKind
+	Part    Part
+	Key     string    // 1 to 255 bytes; not of Clear
+	Encoded string    // Set, Swap, Append: the value
+	Old     string    // Swap: the encoded value that must be there, "" for none
+	By      int64     // Add
+	Stamp   uint64    // Expire, Keep: the stamp that the value must still have
+	Until   time.Time // of Flash: Set, Append, Keep: the end of its FlashTTL, zero for none
+}
+
+// An OpKind says what an Op does.
+type OpKind uint8
+
+// The kinds of Op. An operation on one part never touches another.
+const (
+	Clear  OpKind = iota + 1 // the part becomes empty
+	Set                      // Key holds Encoded
+	Delete                   // Key holds nothing
+	Add                      // of Data: the integer under Key, 0 if there is none, grows by By
+	Swap                     // of Data: Set, if Key still holds Old; else a *ConflictError
+	Append                   // of Flash: Encoded joins the list under Key; a value that is there becomes its first element
+	Expire                   // of Flash: values with this Stamp are removed
+	Keep                     // of Flash: values with this Stamp get the number of this save and Until
+)
+
+// Writes reports whether an operation leaves something in a new session.
+func (op *Op) Writes() bool {
+	switch op.Kind {
+	case Set, Add, Swap, Append:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+// Package driver is the contract between package session and what stores sessions, as
+// database/sql/driver is to database/sql. Applications do not need it.
+//
+// Authors of a store implement [Store], which keeps bytes under keys; session.StoreDriver makes a
+// complete [Driver] of it. A Store that can compare and swap in one round trip implements
+// [Swapper] too. Authors who need full control implement Driver, and [Index] to list and end a
+// user's sessions. Package drivertest checks either kind.
+//
+// The idea that everything rests on: a [Record] is immutable, a session is a record plus the
+// changes of one request, and a driver applies [Changes] to whatever the record is by then. So two
+// requests that write different keys of one session both keep their writes.
+//
+// This package has no clock, no I/O and no HTTP: times are arguments.
+package driver
+
+import (
+	"context"
+	"time"
+)
+
+// A Driver keeps records under ids. It never sees a cookie or a secret, and it has no clock but
+// the now that it is given. Most authors should write a Store.
+//
+// A Driver is safe for concurrent use. It does not keep ctx, and it returns when ctx ends. An error
+// that this package does not define is taken for ErrUnavailable.
+type Driver interface {
+	// Load returns the record under id. It stores nothing, so it does not count as use. It may
+	// return a record whose limits have passed: the caller judges them.
+	//
+	// Errors: ErrNoSession if there is no record; an *EndedError while a tombstone stands under
+	// id; ErrDamaged if what is stored cannot be decoded.
+	Load(ctx context.Context, id ID, now time.Time) (*Record, error)
+
+	// Save stores what ch.Apply makes of the record as it is by then, in one atomic step, and
+	// returns the record as stored. base is the record that the caller knows; it lets a driver
+	// that compares and swaps try without a look-up. It is nil if ch begins a session.
+	//
+	// An error of ch.Apply is returned as it is, and nothing is stored. Further errors are those
+	// of Load. A nil error means that the record is stored; after ErrUnavailable the outcome is
+	// unknown, and the caller may call Save again with the same ch.Number.
+	Save(ctx context.Context, base *Record, ch *Changes) (*Record, error)
+
+	// End replaces the record under e.ID with a tombstone, if e.Allows the record as it is by
+	// then, in one atomic step. It returns the record that it ended, nil if there was none. base
+	// is the record that the caller knows, or nil. A tombstone that stands longer than e asks for
+	// stays as it is. A damaged record is ended without asking. After a nil error nothing but the
+	// tombstone is left of an ended record.
+	End(ctx context.Context, base *Record, e *Ending) (*Record, error)
+}
+
+// A Pinger is a Driver or a Store that can tell whether it is reachable and accepts its
+// configuration.
+type Pinger interface {
+	Ping(ctx context.Context) error
+}
+
+// A Clock is a Driver whose store has a clock of its own, such as a redis server. All times
+// passed to such a driver, and all in its records, are times of that clock.
+type Clock interface {
+	// Time returns what the store's clock shows when this process's clock shows local.
+	Time(local time.Time) time.Time
+}
+
+// How long a tombstone stands.
+const (
+	// Tombstone is how long an ended session is remembered as ended. Requests that were under
+	// way when it ended find the tombstone, and cannot bring the session back.
+	Tombstone = 30 * time.Second
+
+	// IndexTombstone is how long a session that was ended through the user index is remembered.
+	// It is longer than any request takes from entering the middleware to its commit, because the
+	// session may not be stored yet when it is ended.
+	IndexTombstone = time.Hour
+)
+
+// An Ending ends one session.
+type Ending struct {
+	redacted
+
+	ID  ID
+	Now time.Time
+	For time.Duration // how long the tombstone stands: Tombstone or IndexTombstone
+
+	// Secret is set if a client asked: the record must accept it or remember it as replaced.
+	Secret Digest
+
+	// User is set if the user index named the session: the record must not be another user's,
+	// and a tombstone is left even if nothing is stored under ID.
+	User string
+}
+
+// Allows reports whether the ending applies to a record, which is nil if nothing is stored.
+func (e *Ending) Allows(rec *Record) bool {
+	if e.User != "" {
+		return rec == nil || rec.User() == "" || rec.User() == e.User
+	}
+	if rec == nil {
+		return false
+	}
+	_, replaced := rec.ReplacedAt(e.Secret)
+	return replaced || rec.Accepts(e.Secret)
+}

@@ -1,0 +1,124 @@
+// Package drivertest checks that drivers and stores keep the contract of package driver, as
+// testing/fstest does for file systems.
+//
+// Authors of a [driver.Store] call [Stores]; authors of a [driver.Driver] call [Drivers]:
+//
+//	func TestStore(t *testing.T) {
+//		drivertest.Stores(t, func(t *testing.T) driver.Store { return newFileStore(t.TempDir()) })
+//	}
+//
+// Run the tests with -race, and against the real thing. The suites measure how long one operation
+// takes, and do fewer of them in parallel on a slow store. They judge by times that they pass in,
+// some of which are days ahead; only the tests of what a store forgets by itself wait, for less than
+// five seconds.
+package drivertest
+
+import (
+	"testing"
+
+	"example.com/session/driver"
+)
+
+// Options are what a suite can use beside the driver. Each field may be nil.
+type Options struct {
+	// Again opens what first stores once more, as another process does.
+	Again func(t *testing.T, first driver.Driver) driver.Driver
+
+	// Damage stores data in place of what d stores under id. Without it the suite does not check
+	// what the driver makes of a record that cannot be decoded.
+	Damage func(t testing.TB, d driver.Driver, id driver.ID, data []byte)
+}
+
+// Drivers checks every rule of [driver.Driver], and those of [driver.Index], [driver.Pinger] and
+// [driver.Clock] if the driver implements them. It calls open once for each test; the drivers that
+// open returns may share what they store in.
+func Drivers(t *testing.T, open func(t *testing.T) driver.Driver, options ...Options) {
+	for _, test := range driverSuite {
+		t.Run(test.name, func(t *testing.T) { test.run(t, newKit(t, open(t), options)) })
+	}
+	t.Run("Index", func(t *testing.T) {
+		if _, ok := open(t).(driver.Index); !ok {
+			t.Skip("the driver does not implement driver.Index")
+		}
+		for _, test := range indexSuite {
+			t.Run(test.name, func(t *testing.T) {
+				k := newKit(t, open(t), options)
+				test.run(t, &indexKit{kit: k, index: k.driver.(driver.Index), user: newUser()})
+			})
+		}
+	})
+}
+
+type driverTest struct {
+	name string
+	run  func(t testing.TB, k *kit)
+}
+
+var driverSuite = []driverTest{
+	{"SaveStoresWhatApplyMakes", testStoredRecord},
+	{"RandomChangesEndWhereApplyEnds", testRandomChanges},
+	{"KeysAndValuesOfAnyBytesAreKept", testAnyBytes},
+	{"LargeValuesAreKept", testLargeValues},
+	{"IDsAreComparedByteForByte", testSimilarIDs},
+	{"LoadIsNoUse", testLoadIsNoUse},
+	{"SaveAppliesToTheRecordAsItIs", testStaleBase},
+	{"RefusedSaveStoresNothing", testRefusals},
+	{"UnknownIDIsNotAdopted", testUnknownID},
+	{"NewSessionReplacesNothing", testNewReplacesNothing},
+	{"OnlyAnAcceptedSecretSaves", testSecrets},
+	{"RepeatedSaveIsAppliedOnce", testRepeatedSave},
+	{"RepeatedSaveIsKnownBeforeItsSecretIsJudged", testRepeatedReplacement},
+	{"RetriedSaveThatCameTooLateIsRefused", testRetriedTooLate},
+	{"PingAnswers", testPing},
+	{"SecondProcessSeesEverySave", testSecondProcess},
+
+	{"EndedSessionStaysDead", testEnd},
+	{"EndOfWhatIsNotAllowedChangesNothing", testEndNotAllowed},
+	{"EndJudgesTheRecordAsItIs", testEndStaleBase},
+	{"ReplacedSecretEndsASession", testEndByReplaced},
+	{"EndOfAnUnknownIDByItsUserLeavesATombstone", testEndUnknown},
+	{"TombstoneIsNeverShortened", testTombstoneKept},
+	{"TombstoneIsLengthened", testTombstoneLengthened},
+	{"DamagedRecordIsReportedAndEnded", testDamage},
+
+	{"ExpiredSessionAcceptsNoSave", testExpired},
+	{"UseMovesTheIdleTimeout", testUse},
+	{"LimitsFollowTheSave", testLimits},
+	{"ExpiredSessionGivesWayToANewOne", testExpiredID},
+	{"RecordIsKeptUntilItEnds", testKeptUntilItEnds},
+
+	{"EndedContextDoesNotLookLikeNoSession", testEndedContext},
+	{"FaultAtAnyCallLosesAndRepeatsNothing", testFaults},
+	{"ParallelSavesLoseNothing", testParallelSaves},
+	{"ParallelRepeatsAreAppliedOnce", testParallelRepeats},
+	{"OneOfSeveralNewSessionsWins", testParallelNew},
+	{"OneOfSeveralReplacementsWins", testParallelReplacements},
+	{"ParallelSwapsLoseNothing", testParallelSwaps},
+	{"EndedSessionIsNotRevivedBySavesBesideIt", testEndBesideSaves},
+	{"EndWinsOverAReplacementBesideIt", testEndBesideReplacement},
+	{"EndByUserWinsOverTheFirstSaveBesideIt", testEndBesideNew},
+}
+
+type indexTest struct {
+	name string
+	run  func(t testing.TB, k *indexKit)
+}
+
+var indexSuite = []indexTest{
+	{"EnteredSessionsAreListed", testEnter},
+	{"RemoveRemovesOneEntry", testRemove},
+	{"UsersAreApart", testUsersApart},
+	{"EnterAgainMovesTheEndOnly", testEnterAgain},
+	{"EntryIsForgottenWhenItsEndHasPassed", testEntryEnds},
+	{"LimitCountsOtherEntries", testLimit},
+	{"LimitHoldsInParallel", testParallelLimit},
+	{"ParallelEntriesAreAllListed", testParallelEnter},
+	{"EndBeforeRefusesWhoEnteredEarlier", testEndBefore},
+	{"EndBeforeHoldsForAnHour", testEndBeforeHour},
+	{"LaterEndBeforeStays", testEndBeforeLater},
+	{"EndBeforeInTheFutureIsNotJudged", testEndBeforeFuture},
+	{"EndBeforeInParallelMissesNoEntry", testEndBeforeParallel},
+	{"IndexLeavesRecordsAlone", testIndexAndRecords},
+	{"IndexFaultIsAnError", testIndexFaults},
+	{"SecondProcessSharesTheIndex", testIndexSecondProcess},
+}

@@ -1,0 +1,145 @@
+package driver
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// appendPart writes one part of the next record: the old entries and the operations on them, both
+// in the order of their keys, become the new entries in that order. Entries between two operations
+// are copied at once.
+func (ch *Changes) appendPart(dst []byte, rec *Record, p Part) ([]byte, error) {
+	if !ch.touches(p) {
+		if rec != nil {
+			dst = append(dst, rec.part(p)...)
+		}
+		return dst, nil
+	}
+	old := cursor{flash: p == Flash}
+	if rec != nil && !ch.clears(p) {
+		old.rest = rec.part(p)
+	}
+	var few [8]*Op
+	ops := ch.sortedOps(few[:0], p)
+	var group [4]cursor
+	for len(ops) > 0 {
+		key := ops[0].Key
+		before := old.rest
+		old.seek(key)
+		dst = append(dst, before[:len(before)-len(old.rest)]...)
+		values := group[:0]
+		for old.at(key) {
+			old.next()
+			values = append(values, old)
+		}
+		for len(ops) > 0 && ops[0].Key == key {
+			var err error
+			if values, err = ch.applyOp(ops[0], rec, values); err != nil {
+				return nil, err
+			}
+			ops = ops[1:]
+		}
+		for i := range values {
+			dst = values[i].appendEntry(dst)
+		}
+	}
+	return append(dst, old.rest...), nil
+}
+
+// touches reports whether there is an operation on a part.
+func (ch *Changes) touches(p Part) bool {
+	for i := range ch.Ops {
+		if ch.Ops[i].Part == p {
+			return true
+		}
+	}
+	return false
+}
+
+func (ch *Changes) clears(p Part) bool {
+	for i := range ch.Ops {
+		if op := &ch.Ops[i]; op.Kind == Clear && op.Part == p {
+			return true
+		}
+	}
+	return false
+}
+
+// sortedOps returns the operations on keys of a part, in the order of the keys.
+func (ch *Changes) sortedOps(dst []*Op, p Part) []*Op {
+	for i := range ch.Ops {
+		if op := &ch.Ops[i]; op.Part == p && op.Kind != Clear {
+			dst = append(dst, op)
+		}
+	}
+	if len(dst) > 1 {
+		slices.SortStableFunc(dst, func(a, b *Op) int { return strings.Compare(a.Key, b.Key) })
+	}
+	return dst
+}
+
+// applyOp returns what an operation makes of the values under its key. Only flash has several.
+func (ch *Changes) applyOp(op *Op, rec *Record, values []cursor) ([]cursor, error) {
+	switch op.Kind {
+	case Set:
+		return append(values[:0], ch.entry(op, op.Encoded)), nil
+	case Delete:
+		return values[:0], nil
+	case Add:
+		sum, err := op.add(values)
+		return append(values[:0], ch.entry(op, FormatInt(sum))), err
+	case Swap:
+		if len(values) == 0 && op.Old != "" || len(values) > 0 && values[0].value != op.Old {
+			return nil, &ConflictError{Current: rec, Key: op.Key}
+		}
+		return append(values[:0], ch.entry(op, op.Encoded)), nil
+	case Append:
+		for i := range values {
+			values[i].until |= listedBit
+		}
+		e := ch.entry(op, op.Encoded)
+		e.until |= listedBit
+		return append(values, e), nil
+	case Expire:
+		return slices.DeleteFunc(values, func(v cursor) bool { return v.stamp == op.Stamp }), nil
+	case Keep:
+		for i := range values {
+			if v := &values[i]; v.stamp == op.Stamp {
+				v.stamp, v.until = ch.Number, v.until&listedBit|op.until()
+			}
+		}
+	}
+	return values, nil
+}
+
+// entry returns a new entry for an operation's key.
+func (ch *Changes) entry(op *Op, encoded string) cursor {
+	return cursor{flash: op.Part == Flash, key: op.Key, value: encoded, stamp: ch.Number, until: op.until()}
+}
+
+func (op *Op) until() uint64 {
+	if op.Until.IsZero() {
+		return 0
+	}
+	return uint64(MilliOf(op.Until))
+}
+
+func (op *Op) add(values []cursor) (int64, error) {
+	if len(values) == 0 {
+		return op.By, nil
+	}
+	n, ok := ParseInt(values[0].value)
+	if !ok {
+		return 0, &ValueError{"increment", op.Key, "the stored value is not an int64: set it to a number first"}
+	}
+	return AddInts(op.Key, n, op.By)
+}
+
+// AddInts returns a + b, or a *ValueError naming key if the sum is past the range of int64.
+func AddInts(key string, a, b int64) (int64, error) {
+	if b > 0 && a > math.MaxInt64-b || b < 0 && a < math.MinInt64-b {
+		return 0, &ValueError{"increment", key, "the sum is past the range of int64"}
+	}
+	return a + b, nil
+}

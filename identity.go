@@ -1,0 +1,217 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// maxLifetime is what browsers keep a cookie for: RFC 6265bis, section 5.5.
+const maxLifetime = 400 * 24 * time.Hour
+
+// endings are the sessions that a request ends.
+type endings struct {
+	before []endable // by Destroy and Logout: before anything is saved
+	after  []endable // by a Login of another user: after the new session is stored
+	called bool      // Destroy or Logout was called: the cookie is cleared, unless a new session begins
+	reason string
+}
+
+// An endable is a session that a request may end, because it knows a secret of it. record is the
+// one that the request knows, or nil.
+type endable struct {
+	id     driver.ID
+	secret driver.Digest
+	record *driver.Record
+	token  *token // if this request had the session
+}
+
+// maxPresented is how many cookies of its name a sign-out ends.
+const maxPresented = 64
+
+var errTooManyCookies = fmt.Errorf("session: end: the request has more than %d cookies of the session's name, "+
+	"and the rest may open sessions: ask the user to clear the site's cookies", maxPresented)
+
+func (s *Session) endable(t *token, rec *driver.Record) endable {
+	return endable{id: t.id, secret: t.digest, record: rec, token: t}
+}
+
+// Regenerate gives the session a new token when the request is committed: same data, and the old
+// token opens nothing. Both limits begin anew, except that a user stays signed in no longer than
+// before: only Login begins that lifetime anew (ASVS 7.3.2). Call Regenerate at every change of
+// privilege, and at every sign-in that does not use Login (ASVS 7.2.4). After the response header
+// it is an ErrLateChange, and none of the request's unsaved changes is stored.
+func (s *Session) Regenerate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replaceToken("regenerate")
+}
+
+// replaceToken reports whether the session will get a new token.
+func (s *Session) replaceToken(op string) bool {
+	s.open()
+	if s.request.reached(phaseCommitted) {
+		s.request.refused.Store(true)
+		s.discardUnsaved()
+		s.reportLate(op)
+		return false
+	}
+	s.identity.replace = true
+	return true
+}
+
+// Remember is Regenerate with other limits: the session ends d from now, and after d without use,
+// at most 400 days. These limits outlive Regenerate, and a Login of the same user. 0 goes back to
+// those of the configuration. If d is negative, or longer than 400 days or than Config.Assurance allows, the request fails when it
+// is committed.
+func (s *Session) Remember(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d < 0 || d > maxLifetime {
+		s.rejectRequest(fmt.Errorf("session: remember for %v: choose 0 to 400 days (RFC 6265bis, section 5.5)", d))
+		return
+	}
+	cfg := s.request.manager.cfg
+	if caps := cfg.Assurance.caps(); caps.Lifetime > 0 && d > caps.Lifetime {
+		s.rejectRequest(fmt.Errorf("session: remember for %v: Config.Assurance %s allows %v", d, cfg.Assurance, caps.Lifetime))
+		return
+	}
+	if !s.replaceToken("remember") {
+		return
+	}
+	limits := s.source.limits
+	if d > 0 {
+		limits = driver.Limits{Lifetime: d, Idle: d, Remembered: true}
+	}
+	s.identity.remember = &limits
+}
+
+// Destroy ends the session: when the request is committed, data, flash and tokens are gone, and the
+// cookie is cleared. It also ends every other session whose cookie came with the request under the
+// same name. What is set afterwards begins a new session.
+func (s *Session) Destroy() { s.endSession(reasonDestroy) }
+
+func (s *Session) endSession(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.request.used.Store(true)
+	if s.request.reached(phaseClosed) {
+		s.reportLate(reason)
+		return
+	}
+	if s.source.byIP {
+		s.clearAddress()
+		return
+	}
+	sv := s.inFlight // it may be stored
+	s.discardUnsaved()
+	presented, more := s.presented(maxPresented)
+	if more {
+		s.rejectRequest(errTooManyCookies)
+	}
+	if s.token != nil {
+		presented = append([]endable{s.endable(s.token, s.stored)}, presented...)
+	}
+	if sv != nil && sv.token != nil {
+		presented = append(presented, s.endable(sv.token, nil))
+	}
+	if s.request.reached(phaseCommitted) && s.source.cookies != nil && s.source.cookies.revocation == nil && len(presented) > 0 {
+		s.reportLate(reason) // the client keeps the cookie
+	}
+	for _, e := range presented {
+		s.endings.add(e)
+	}
+	s.endings.called, s.endings.reason = true, reason
+	s.stored, s.token, s.flash = nil, nil, flashUse{}
+	s.loaded.status, s.loaded.err = absent, nil
+	if s.loaded.at.IsZero() {
+		s.loaded.at = s.now()
+	}
+	s.problems.unstorable = nil
+}
+
+// add adds a session unless it is there. One with its record comes first and spares a look-up.
+func (e *endings) add(one endable) {
+	for _, other := range e.before {
+		if other.id == one.id && other.secret == one.secret {
+			return
+		}
+	}
+	e.before = append(e.before, one)
+}
+
+// clearAddress is Destroy under ByClientIP: the address is no secret that could end.
+func (s *Session) clearAddress() {
+	s.open()
+	s.discardUnsaved()
+	s.flash = flashUse{}
+	if s.mayChange("destroy") && s.stored != nil {
+		s.pending.clear(driver.Data)
+		s.pending.clear(driver.Flash)
+		s.identity.replace = true
+	}
+}
+
+// end ends sessions, several at once, and empties the list. What could not be ended stays in it.
+func (s *Session) end(list *[]endable) error {
+	if len(*list) == 0 {
+		return nil
+	}
+	faults := make([]error, len(*list))
+	if len(*list) == 1 {
+		faults[0] = s.endOne((*list)[0])
+	} else {
+		var wait sync.WaitGroup
+		for i, e := range *list {
+			wait.Go(func() { faults[i] = s.endOne(e) })
+		}
+		wait.Wait()
+	}
+	var left []endable
+	for i, err := range faults {
+		if err != nil {
+			left = append(left, (*list)[i])
+		}
+	}
+	*list = left
+	err := errors.Join(faults...)
+	if err != nil {
+		s.noteProblem(err)
+	}
+	return err
+}
+
+func (s *Session) endOne(e endable) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	m := s.request.manager
+	m.stats.ended.Add(1)
+	began := s.began()
+	ended, err := s.source.driver.End(ctx, e.record, &driver.Ending{
+		ID: e.id, Now: s.now(), For: driver.Tombstone, Secret: e.secret,
+	})
+	if err = s.answered("end", e.id, began, err); err != nil && !isGone(err) {
+		return err
+	}
+	if ended == nil {
+		s.noteUnknown(EventUnknown, nil) // an unknown or a forgotten secret ends nothing
+		return nil
+	}
+	if user := ended.User(); user != "" && s.source.index != nil {
+		_ = s.source.index.Remove(ctx, userKey(s.source.cookie, user), e.id) // lists hide it anyway
+	}
+	m.emit(s.request.Context, Event{
+		Kind: EventEnded, Driver: s.source.name, Handle: e.id.String(), User: ended.User(), Reason: s.endings.reasonOf(),
+	})
+	return nil
+}
+
+func (e *endings) reasonOf() string {
+	if e.reason == "" {
+		return reasonLogin
+	}
+	return e.reason
+}

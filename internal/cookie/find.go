@@ -1,0 +1,151 @@
+package cookie
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+const (
+	maxPairs  = 3000 // in a request; net/http reads none above it (CVE-2025-58186)
+	maxValues = 4    // different ones of one name that Find returns
+)
+
+// Values are the first different values of one cookie name, at most four. A browser sends several
+// if cookies of several paths or domains match. Their order does not tell which is ours (RFC
+// 6265bis, section 4.2.2).
+type Values struct {
+	values  [maxValues]string
+	n       int
+	TooMany bool // there were more than these
+}
+
+// List returns the values. They share the memory of v.
+func (v *Values) List() []string { return v.values[:v.n] }
+
+// Find returns the different values of the named cookie in the Cookie lines of a header. It allocates
+// nothing.
+//
+// Unlike net/http it drops no value, so that the caller sees everything that the client sent. Names
+// are compared byte for byte after trimming only spaces and tabs: neither Unicode space nor a pair
+// without "=" can make a cookie pass for one with a name prefix of browsers. A quoted value (RFC
+// 6265, section 4.1.1) is returned without its quotes. In a Cookie header of RFC 2965, $Version,
+// $Path and $Domain are pairs like any other. A request with more pairs than net/http reads has no
+// cookies here either.
+func Find(lines []string, name string) (found Values) {
+	for value := range named(lines, name) {
+		switch {
+		case slices.Contains(found.values[:found.n], value):
+		case found.n == maxValues:
+			found.TooMany = true
+			return found
+		default:
+			found.values[found.n] = value
+			found.n++
+		}
+	}
+	return found
+}
+
+// All is Find for the first limit different values, for a sign-out that ends every session that
+// came.
+func All(lines []string, name string, limit int) (values []string) {
+	for value := range named(lines, name) {
+		if len(values) == limit {
+			break
+		}
+		values = appendNew(values, value)
+	}
+	return values
+}
+
+// Has reports whether a cookie of this name and value came. It allocates nothing.
+func Has(lines []string, name, value string) bool {
+	for got := range named(lines, name) {
+		if got == value {
+			return true
+		}
+	}
+	return false
+}
+
+// HasSuffixPair reports whether a cookie may have come whose name ends in suffix and whose value
+// begins with value, quoted or not. It reads each line once, for all names. A request with too many
+// pairs has none for Find and Has, but may have one here.
+func HasSuffixPair(lines []string, suffix, value string) bool {
+	for _, line := range lines {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			name, got, _ := strings.Cut(pair, "=")
+			if strings.HasSuffix(trimRight(name), suffix) &&
+				strings.HasPrefix(strings.TrimPrefix(got, `"`), value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// named yields the values of the named cookie in the order in which they came.
+func named(lines []string, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if name == "" || tooManyPairs(lines) {
+			return
+		}
+		for _, line := range lines {
+			if !strings.Contains(line, name) {
+				continue
+			}
+			for line != "" {
+				var value string
+				var ok bool
+				if value, ok, line = cutPair(line, name); ok && !yield(value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func tooManyPairs(lines []string) bool {
+	pairs := len(lines)
+	for _, line := range lines {
+		pairs += strings.Count(line, ";")
+	}
+	return pairs > maxPairs
+}
+
+// cutPair takes the first pair off a Cookie line and reports whether it has that name.
+func cutPair(line, name string) (value string, ok bool, rest string) {
+	pair, rest, _ := strings.Cut(line, ";")
+	value, ok = strings.CutPrefix(trimLeft(pair), name)
+	if !ok {
+		return "", false, rest // most pairs are of other names
+	}
+	value, ok = strings.CutPrefix(trimLeft(value), "=")
+	return unquoted(trimRight(value)), ok, rest
+}
+
+// unquoted takes the quotes off a quoted value.
+func unquoted(s string) string {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// trimLeft trims what RFC 9110, section 5.6.3, calls optional white space, and no other.
+func trimLeft(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return s
+}
+
+func trimRight(s string) string {
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}

@@ -1,0 +1,357 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"example.com/session/driver"
+	"example.com/session/internal/cookie"
+)
+
+// A loadStatus says what was found of a session.
+type loadStatus uint8
+
+const (
+	notLoaded loadStatus = iota
+	absent               // none, or one that this request does not have
+	live
+	replaced  // its token was replaced while this request was under way
+	ended     // it was ended while this request was under way
+	anonymous // the store is unavailable, and Config.AllowAnonymous lets the request do without
+	failed    // it could not be loaded
+)
+
+// A loadResult is what was found when a session was opened.
+type loadResult struct {
+	status   loadStatus
+	at       time.Time      // flash and locks are judged by it
+	record   *driver.Record // of status live
+	token    *token         // of status live and replaced
+	current  *driver.Record // of status replaced: it no longer accepts token, and the request reads nothing of it
+	err      error          // of status anonymous and failed
+	several  bool           // different cookies of the name came
+	forFlash bool           // opened only to expire pending flash: that fails no request
+	index    dataIndex
+}
+
+// isLost reports whether the session is another request's by now: plain changes are dropped.
+func (s *Session) isLost() bool { return s.loaded.status == replaced || s.loaded.status == ended }
+
+// now returns the time by the clock of the session's store.
+func (s *Session) now() time.Time { return s.source.time(s.request.manager.now()) }
+
+// enteredAt returns when the request entered the middleware, by the clock of the session's store.
+func (s *Session) enteredAt() time.Time { return s.source.time(s.request.entered) }
+
+// wasUnderWay reports whether the request may have been sent before the client could know what
+// happened at t.
+func (s *Session) wasUnderWay(t time.Time) bool { return s.enteredAt().Before(t.Add(underWay)) }
+
+// open loads the session, once. s.mu is held.
+func (s *Session) open() {
+	if s.loaded.status == notLoaded {
+		if !s.source.used.Load() { // all requests share it, and writing it is slow
+			s.source.used.Store(true)
+		}
+		s.load()
+	}
+}
+
+func (s *Session) load() {
+	s.request.used.Store(true)
+	s.loaded.status, s.loaded.at = absent, s.now()
+	err := s.find()
+	switch {
+	case err == nil && s.isLost():
+		s.noteProblem(ErrEnded)
+		return
+	case err == nil:
+		return
+	}
+	s.noteProblem(err)
+	s.loaded.status, s.loaded.err = failed, err
+	if s.request.allowsAnonymous(err) {
+		s.loaded.status = anonymous
+	}
+}
+
+// mustLoad opens the session, and reports whether that worked. If not, the commit fails, whatever
+// Config.AllowAnonymous says.
+func (s *Session) mustLoad() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open(); s.loaded.err != nil {
+		s.loaded.status = failed
+	}
+	return s.loaded.err == nil
+}
+
+// openForFlash opens the session only because flash is pending. That never fails the request.
+func (s *Session) openForFlash() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loaded.status != notLoaded {
+		return
+	}
+	s.loaded.forFlash = true
+	if s.load(); s.loaded.err != nil {
+		s.loaded, s.problems = loadResult{status: notLoaded}, problems{}
+	}
+}
+
+// allowsAnonymous reports whether the request may do without a session that err keeps from it.
+func (r *requestState) allowsAnonymous(err error) bool {
+	allow := r.manager.cfg.AllowAnonymous
+	return allow != nil && errors.Is(err, ErrUnavailable) && allow(r.incoming)
+}
+
+// A candidate is what one cookie opens.
+type candidate struct {
+	status loadStatus
+	record *driver.Record
+	token  *token
+}
+
+// find looks for the session among the cookies that came, and adopts what it finds.
+func (s *Session) find() error {
+	if s.request.manager.closed.Load() {
+		return unavailable("load", ErrClosed)
+	}
+	best := candidate{status: absent}
+	var err error
+	if s.source.byIP {
+		var t *token
+		if t, err = s.addressToken(); err == nil {
+			best, err = s.tryToken(t, nil)
+		}
+	} else if found := cookie.Find(s.request.cookies, s.source.cookie); len(found.List()) == 1 {
+		best, err = s.tryCookie(found.List()[0])
+	} else if len(found.List()) > 1 {
+		best, err = s.choose(&found)
+	}
+	if err == nil {
+		s.adopt(best)
+	}
+	return err
+}
+
+// choose tries several different cookies of one name. Their order says nothing about whose they are
+// (RFC 6265bis, section 8.6): if those that open are not all of the same session, none is used.
+func (s *Session) choose(found *cookie.Values) (candidate, error) {
+	s.loaded.several = true
+	s.request.manager.stats.duplicates.Add(1)
+	s.request.manager.log.severalCookies(s)
+	best := candidate{status: absent}
+	if found.TooMany {
+		return best, nil
+	}
+	for _, text := range found.List() {
+		c, err := s.tryCookie(text)
+		switch {
+		case err != nil:
+			return best, err
+		case c.status == live && best.status == live && !sameSession(c.record, best.record):
+			return candidate{status: absent}, nil
+		case c.status == live && (best.status != live || !c.record.UsedAt().Before(best.record.UsedAt())),
+			best.status == absent:
+			best = c
+		}
+	}
+	return best, nil
+}
+
+// adopt makes what a cookie opens the session of this request.
+func (s *Session) adopt(c candidate) {
+	s.loaded.status, s.loaded.token = c.status, c.token
+	if c.status != live {
+		s.loaded.current = c.record
+		return
+	}
+	s.loaded.record = c.record
+	s.stored, s.token = c.record, c.token
+	s.noteUser(c.record)
+	if isFirstUse(c.record) {
+		s.emit(EventOpened, c.record)
+	}
+	s.retireJoined()
+}
+
+func sameSession(a, b *driver.Record) bool { return a.ID() == b.ID() && a.User() == b.User() }
+
+// addressToken returns the token of the client's address under ByClientIP. A header says nothing
+// about the address, because any client can send one.
+func (s *Session) addressToken() (*token, error) {
+	r := s.request.incoming
+	var address string
+	if clientIP := s.request.manager.cfg.ClientIP; clientIP != nil {
+		address = clientIP(r)
+	} else if cookie.IsProxied(r.Header) {
+		return nil, errors.New("session: by_client_ip behind a proxy: set Config.ClientIP, which says whose address counts")
+	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		address = host
+	} else {
+		address = strings.Trim(r.RemoteAddr, "[]") // chi's RealIP leaves out the port
+	}
+	if address == "" {
+		return nil, errors.New("session: by_client_ip: the request has no client address")
+	}
+	return addressToken(s.source.cookie, s.request.manager.addressKey, strings.ToLower(address)), nil
+}
+
+// tryCookie loads what the value of a cookie opens. A value that is not ours is left alone.
+func (s *Session) tryCookie(text string) (candidate, error) {
+	if s.source.cookies == nil {
+		if t, ok := parseToken(s.source.cookie, text); ok {
+			return s.tryToken(t, nil)
+		}
+		return candidate{status: absent}, nil
+	}
+	t, rec, err := s.source.cookies.open(text, s.loaded.at)
+	if err == nil {
+		return s.tryToken(t, rec)
+	}
+	if errors.Is(err, errTampered) {
+		s.request.manager.stats.tampered.Add(1)
+		s.request.manager.log.tampered(s)
+		s.emit(EventTampered, nil)
+	}
+	return candidate{status: absent}, nil
+}
+
+// tryToken loads what a token opens. rec is what came in the cookie itself, or nil.
+func (s *Session) tryToken(t *token, rec *driver.Record) (candidate, error) {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.request.manager.stats.loads.Add(1)
+	began := s.began()
+	var err error
+	if rec == nil {
+		rec, err = s.source.driver.Load(ctx, t.id, s.loaded.at)
+	} else {
+		rec, err = s.source.cookies.load(ctx, rec, s.loaded.at)
+	}
+	if err = s.answered("load", t.id, began, err); err == nil {
+		return s.judge(t, rec), nil
+	}
+	return s.notFound(err)
+}
+
+// notFound decides what an error of a load means.
+func (s *Session) notFound(err error) (candidate, error) {
+	var tombstone *driver.EndedError
+	switch {
+	case errors.As(err, &tombstone) && !s.wasUnderWay(s.loaded.at.Add(-tombstone.Ago)):
+		return candidate{status: absent}, nil
+	case errors.Is(err, ErrEnded): // some drivers cannot say when
+		return candidate{status: ended}, nil
+	case isGone(err):
+		s.noteUnknown(EventUnknown, nil)
+		return candidate{status: absent}, nil
+	}
+	return candidate{}, err
+}
+
+// judge decides whether a token opens a record.
+func (s *Session) judge(t *token, rec *driver.Record) candidate {
+	now, digest := s.loaded.at, t.digest
+	if !now.Before(s.source.expiresAt(rec)) {
+		s.noteUnknown(s.source.expiredBy(rec, now), rec)
+		return candidate{status: absent}
+	}
+	if rec.Accepts(digest) {
+		return candidate{live, rec, t}
+	}
+	if at, ok := rec.ReplacedAt(digest); ok && s.wasUnderWay(at) {
+		return candidate{replaced, rec, t}
+	}
+	s.noteUnknown(EventUnknown, nil)
+	return candidate{status: absent}
+}
+
+// noteUser notes that a source has sessions of users, which EndAll asks for.
+func (s *Session) noteUser(rec *driver.Record) {
+	if rec.User() != "" && !s.source.hasUsers.Load() {
+		s.source.hasUsers.Store(true)
+	}
+}
+
+// isFirstUse reports whether no use of a session was noted since it was stored. The first one
+// always is.
+func isFirstUse(rec *driver.Record) bool { return rec.UsedAt().Equal(rec.CreatedAt()) }
+
+func (s *Session) noteUnknown(kind EventKind, rec *driver.Record) {
+	s.request.manager.stats.unknown.Add(1)
+	s.emit(kind, rec)
+}
+
+// afterJoin is how long all the secrets of parallel sign-ins are accepted. Nobody knows which
+// response the browser received last; by then it presents the secret of that one.
+const afterJoin = 30 * time.Second
+
+// retireJoined keeps the secret that was presented, and replaces the others that parallel sign-ins
+// have left. If that fails, the next request tries again.
+func (s *Session) retireJoined() {
+	at, ok := s.stored.JoinedAt()
+	if !ok || s.loaded.at.Before(at.Add(afterJoin)) {
+		return
+	}
+	ch := s.newChanges()
+	ch.Install, ch.Replace = ch.Expect, true
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	if rec, err := s.source.driver.Save(ctx, s.stored, ch); err == nil {
+		s.stored, s.loaded.record = rec, rec
+	}
+}
+
+// began returns when an operation of the driver begins, for the log of outages. A driver without I/O has
+// none.
+func (s *Session) began() time.Time {
+	if s.source.local {
+		return time.Time{}
+	}
+	return s.request.manager.now()
+}
+
+// answered takes what a driver answered to an operation, for logs and statistics.
+func (s *Session) answered(op string, id driver.ID, began time.Time, err error) error {
+	if err != nil {
+		err = classify(op+" with driver "+s.source.name, err)
+	}
+	m := s.request.manager
+	m.observe(s.request.Context, s.source, began, err)
+	if errors.Is(err, driver.ErrDamaged) {
+		m.stats.damaged.Add(1)
+		m.log.damaged(s, op, id)
+		err = fmt.Errorf("session: %s with driver %s: %w", op, s.source.name, err)
+	}
+	return err
+}
+
+// presented returns the sessions whose cookies came with the request, at most the given number.
+// more reports that there were more.
+func (s *Session) presented(most int) (all []endable, more bool) {
+	if s.source.byIP {
+		return nil, false // an address ends nothing
+	}
+	values := cookie.All(s.request.cookies, s.source.cookie, most+1)
+	for _, text := range values[:min(most, len(values))] {
+		if s.source.cookies == nil {
+			if t, ok := parseToken(s.source.cookie, text); ok {
+				all = append(all, s.endable(t, nil))
+			}
+		} else if t, rec, err := s.source.cookies.open(text, s.now()); err == nil {
+			all = append(all, s.endable(t, rec))
+		}
+	}
+	return all, len(values) > most
+}
+
+// cookieCame reports whether the request has a cookie of the session's name.
+func (s *Session) cookieCame() bool {
+	found := cookie.Find(s.request.cookies, s.source.cookie)
+	return len(found.List()) > 0
+}

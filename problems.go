@@ -1,0 +1,104 @@
+package session
+
+import (
+	"fmt"
+
+	"example.com/session/driver"
+)
+
+// problems are what went wrong with a session.
+type problems struct {
+	first      error        // Session.Err
+	unstorable []valueFault // cannot be stored until their keys are overwritten or deleted
+	change     error        // cannot be stored at all, such as Remember with a negative duration
+	late       bool         // a change came that could not be stored any more
+}
+
+// A valueFault is a change to a key that cannot be stored.
+type valueFault struct {
+	key opKey
+	err error
+}
+
+// reject makes the commit fail unless the key is overwritten or deleted before.
+func (s *Session) reject(k opKey, err error) {
+	s.problems.forgetKey(k)
+	s.problems.unstorable = append(s.problems.unstorable, valueFault{k, err})
+	s.noteProblem(err)
+	if s.request.reached(phaseCommitted) {
+		s.request.manager.log.changeRejected(s, err)
+	}
+}
+
+// rejectRequest makes the commit fail whatever the handler does afterwards.
+func (s *Session) rejectRequest(err error) {
+	if s.problems.change == nil {
+		s.problems.change = err
+	}
+	s.noteProblem(err)
+}
+
+func (p *problems) forgetKey(k opKey) {
+	for i := range p.unstorable {
+		if p.unstorable[i].key == k {
+			p.unstorable = append(p.unstorable[:i], p.unstorable[i+1:]...)
+			return
+		}
+	}
+}
+
+func (p *problems) forget(key string) {
+	p.forgetKey(opKey{key, driver.Data})
+	p.forgetKey(opKey{key, driver.Flash})
+}
+
+func (p *problems) forgetAll(part driver.Part) {
+	kept := p.unstorable[:0]
+	for _, f := range p.unstorable {
+		if f.key.part != part {
+			kept = append(kept, f)
+		}
+	}
+	p.unstorable = kept
+}
+
+// blocking returns why the changes cannot be stored as they are.
+func (p *problems) blocking() error {
+	if p.change == nil && len(p.unstorable) > 0 {
+		return p.unstorable[0].err
+	}
+	return p.change
+}
+
+// noteProblem keeps the first thing that went wrong.
+func (s *Session) noteProblem(err error) {
+	if s.problems.first == nil {
+		s.problems.first = err
+	}
+}
+
+// reportLate reports a change that came after the response header.
+func (s *Session) reportLate(op string) {
+	s.noteLate(op)
+	s.request.manager.log.lateChange(s, op)
+}
+
+// reportHijack reports what was lost because the handler took the connection over, so that no
+// cookie could be sent.
+func (s *Session) reportHijack() {
+	s.noteLate("the connection was taken over before a cookie was sent")
+	s.request.manager.log.lostByHijack(s)
+}
+
+func (s *Session) noteLate(op string) {
+	s.problems.late = true
+	s.noteProblem(fmt.Errorf("%w (%s)", ErrLateChange, op))
+	s.request.manager.stats.late.Add(1)
+	s.emit(EventLateChange, s.stored)
+}
+
+func (s *Session) unreadable(key, encoded string, err error) {
+	s.noteProblem(err)
+	s.request.manager.stats.unreadable.Add(1)
+	s.request.manager.log.unreadable(s, key, kindOf(encoded), err)
+}

@@ -1,0 +1,139 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// enterIndex enters a session into its user's index, or moves the end of its entry later, before it
+// is saved: so the list never misses a session that is stored.
+func (s *Session) enterIndex(ctx context.Context, sv *save) error {
+	user := sv.user()
+	if user == "" {
+		return nil
+	}
+	index, m := s.source.index, s.request.manager
+	signsIn := sv.identity.login != ""
+	if index == nil {
+		if signsIn && m.cfg.MaxPerUser > 0 {
+			return ErrUnsupported
+		}
+		return nil
+	}
+	if !signsIn && !sv.New && !sv.movesEnd() {
+		return nil
+	}
+	entered := s.enteredAt()
+	if sv.identity.countsFrom.After(entered) {
+		entered = sv.identity.countsFrom
+	}
+	limit := 0
+	if signsIn {
+		limit = m.cfg.MaxPerUser
+	}
+	e := driver.IndexEntry{ID: sv.ID, Entered: entered, Ends: sv.lifetimeEnd()}
+	key, now := userKey(s.source.cookie, user), sv.Now
+	if sv.Retried {
+		now = s.now() // the first attempt may be long ago
+	}
+	for {
+		err := index.Enter(ctx, key, e, limit, now)
+		if !errors.Is(err, driver.ErrIndexFull) {
+			return err
+		}
+		if err := s.makeRoom(ctx, user, e); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// user returns who is signed in after the save.
+func (sv *save) user() string {
+	if sv.identity.login != "" {
+		return sv.identity.login
+	}
+	if sv.base == nil {
+		return ""
+	}
+	return sv.base.User()
+}
+
+// lifetimeEnd returns when the lifetime ends after the save.
+func (sv *save) lifetimeEnd() time.Time {
+	began, limits := sv.Now, sv.Limits
+	if sv.base != nil && !sv.Restart {
+		began = sv.base.CreatedAt()
+		if own := sv.base.Limits(); own.Remembered {
+			limits = own
+		}
+	}
+	return began.Add(limits.Lifetime)
+}
+
+// movesEnd reports whether the save moves the end of the lifetime later.
+func (sv *save) movesEnd() bool {
+	return sv.lifetimeEnd().After(sv.base.CreatedAt().Add(sv.base.Limits().Lifetime))
+}
+
+// youngEntry is how old an entry without a session may be to count: its session may be stored yet.
+const youngEntry = time.Minute
+
+// makeRoom removes the entries of a full index whose sessions are over. If that is not enough, it
+// ends as many of the sessions that were signed in first as needed, or refuses.
+func (s *Session) makeRoom(ctx context.Context, user string, e driver.IndexEntry) error {
+	m, src := s.request.manager, s.source
+	listed, err := m.listed(ctx, src, user)
+	if err != nil {
+		return err
+	}
+	count, now := 0, s.now()
+	var live []listedSession
+	for _, l := range listed {
+		switch {
+		case l.entry.ID == e.ID:
+		case l.record != nil:
+			live = append(live, l)
+			count++
+		case !l.removable && now.Sub(l.entry.Entered) < youngEntry:
+			count++
+		default:
+			if err := m.endListed(ctx, src, user, l, ""); err != nil {
+				return err
+			}
+		}
+	}
+	tooMany := count - m.cfg.MaxPerUser + 1
+	if tooMany <= 0 {
+		return nil
+	}
+	if m.cfg.AtMaxPerUser == RefuseNew || tooMany > len(live) {
+		return ErrTooManySessions
+	}
+	slices.SortFunc(live, func(a, b listedSession) int {
+		return cmp.Or(a.signedIn().Compare(b.signedIn()), cmp.Compare(a.entry.ID.String(), b.entry.ID.String()))
+	})
+	return forEach(src.workers(), live[:tooMany], func(l listedSession) error {
+		return m.endListed(ctx, src, user, l, reasonMaxPerUser)
+	})
+}
+
+// A listedSession is an entry of a user's index and the session that it names.
+type listedSession struct {
+	entry  driver.IndexEntry
+	record *driver.Record // nil if there is no live session of the user under the id
+
+	// removable reports that the id has a tombstone, or that its record is another user's.
+	removable bool
+}
+
+func (l *listedSession) signedIn() time.Time {
+	return parseAccountTime(accountOf(l.record, accountSignedIn))
+}

@@ -1,0 +1,111 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// The cookie `<name>_f=1` says that flash is pending, so that a request which does not use its
+// session stays free if none is.
+const (
+	hintSuffix = "_f"
+	hintValue  = "1"
+)
+
+// A source is a named driver and what the manager knows of it.
+type source struct {
+	name       string
+	cookie     string // name of its cookie
+	hint       string // name of the cookie that says that flash is pending
+	driver     driver.Driver
+	index      driver.Index  // of users' sessions; nil if none is kept
+	clock      driver.Clock  // nil: the process's clock counts
+	cookies    *cookieDriver // not nil if the session itself is in the cookie
+	err        error         // why it cannot be used
+	limits     driver.Limits // of the configuration
+	flashTTL   time.Duration
+	lockAfter  time.Duration
+	assurance  Assurance
+	local      bool // no I/O: nothing to bound
+	byIP       bool // the address is the identity: no cookie
+	configured bool // its section of Config is not empty
+	used       atomic.Bool
+	hasUsers   atomic.Bool // a signed-in session was seen
+	outage     outage
+}
+
+// time returns what the clock of the source's store shows when that of this process shows local.
+func (src *source) time(local time.Time) time.Time {
+	if src.clock == nil {
+		return local
+	}
+	return src.clock.Time(local)
+}
+
+// store returns the driver that a user's listed sessions are loaded from.
+func (src *source) store() driver.Driver {
+	if src.cookies != nil && src.cookies.revocation != nil {
+		return src.cookies.revocation.home.driver
+	}
+	return src.driver
+}
+
+// workers returns how many operations of a list run at once.
+func (src *source) workers() int {
+	if src.local {
+		return 1
+	}
+	return parallelLookups
+}
+
+// expiresAt returns when a session ends by its own limits, by those of the configuration and by
+// Config.Assurance.
+func (src *source) expiresAt(rec *driver.Record) time.Time {
+	end := rec.ExpiresWithin(src.limits)
+	caps := src.assurance.caps()
+	if caps.Lifetime == 0 {
+		return end
+	}
+	began := rec.CreatedAt()
+	if at := parseAccountTime(accountOf(rec, accountSignedIn)); !at.IsZero() && at.Before(began) {
+		began = at
+	}
+	return earliest(end, began.Add(caps.Lifetime), rec.UsedAt().Add(caps.Idle))
+}
+
+func earliest(times ...time.Time) time.Time {
+	first := times[0]
+	for _, t := range times[1:] {
+		if t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// expiredBy returns the event of a session that has expired.
+func (src *source) expiredBy(rec *driver.Record, now time.Time) EventKind {
+	lifetime := rec.Limits().Lifetime
+	if !rec.Limits().Remembered {
+		lifetime = min(lifetime, src.limits.Lifetime)
+	}
+	if !now.Before(rec.CreatedAt().Add(lifetime)) {
+		return EventExpiredLifetime
+	}
+	return EventExpiredIdle
+}
+
+// noteUseAfter returns how old the last noted use may become before a use is noted again.
+func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
+	idle := rec.Limits().Idle
+	if src.cookies != nil {
+		return idle / usePartInCookie
+	}
+	after := min(idle/usePart, time.Minute)
+	if src.lockAfter > 0 {
+		after = min(after, src.lockAfter/activityPart)
+	}
+	return after
+}
