@@ -128,31 +128,25 @@ func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID
 			return m.endListed(ctx, src, user, l, reason)
 		})
 	})
-	for _, s := range caller.allSessions(keep) {
-		s.afterEndAll(user, s == keep)
+	if caller == nil && keep != nil {
+		caller = keep.request
+	}
+	if caller != nil {
+		caller.endedAll.Store(m.now().UnixNano())
+		for _, s := range caller.sessions(nil) {
+			if s != keep {
+				s.forgetUser(user)
+			}
+		}
 	}
 	return err
 }
 
-// allSessions returns the sessions of a request and one more, each once. r and more may be nil.
-func (r *requestState) allSessions(more *Session) []*Session {
-	var all []*Session
-	if r != nil {
-		all = r.sessions(nil)
-	}
-	if more != nil && !slices.Contains(all, more) {
-		all = append(all, more)
-	}
-	return all
-}
-
-// afterEndAll follows the ending of a user's sessions by this request: a sign-in of the request
-// counts as one that begins now, and its own session has ended unless it was kept.
-func (s *Session) afterEndAll(user string, kept bool) {
+// forgetUser follows the ending of all of a user's sessions: that of this request is one of them.
+func (s *Session) forgetUser(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.identity.countsFrom = s.now()
-	if !kept && s.stored != nil && s.stored.User() == user {
+	if s.stored != nil && s.stored.User() == user {
 		s.stored, s.token, s.inFlight, s.loaded.status = nil, nil, nil, ended
 	}
 }
@@ -218,7 +212,7 @@ func (src *source) remedy() string {
 
 // bounded gives one operation on an index StoreTimeout.
 func (m *Manager) bounded(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.storeTimeout())
+	ctx, cancel := context.WithTimeout(ctx, m.storeTimeout)
 	defer cancel()
 	return do(ctx)
 }

@@ -11,7 +11,7 @@ import (
 // response leaves.
 func (r *requestState) commit(status int) error {
 	r.hinted = cookie.HasSuffixPair(r.cookies, hintSuffix, hintValue)
-	r.status = status
+	r.status = int32(status)
 	if r.hinted || len(r.manager.byIP) > 0 {
 		r.openPendingFlash()
 	}
@@ -101,7 +101,7 @@ func (s *Session) canDoWithout(err error) bool {
 // later Save must not store what it does not know of.
 func (s *Session) discardUnsaved() {
 	s.pending, s.inFlight = pendingChanges{}, nil
-	s.identity = identityChange{countsFrom: s.identity.countsFrom}
+	s.identity = identityChange{}
 	for _, e := range s.endings.after { // a Login that is not stored leaves no session of another user
 		if s.stored, s.token = nil, nil; e.token != nil {
 			s.stored, s.token = e.record, e.token

@@ -34,6 +34,7 @@ type cookieDriver struct {
 	name       string // of the cookie
 	revocation *revocation
 	ended      recentIDs
+	scratch    sync.Pool // of *[2 * maxCookie]byte: for what is not kept of opening and sealing
 }
 
 var _ driver.Driver = (*cookieDriver)(nil)
@@ -43,7 +44,9 @@ func newCookieDriver(cfg *Config, name string) (*cookieDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cookieDriver{keys: keys, name: name}, nil
+	d := &cookieDriver{keys: keys, name: name}
+	d.scratch.New = func() any { return new([2 * maxCookie]byte) }
+	return d, nil
 }
 
 // errTampered says that a cookie names one of our secrets and fails authentication.
@@ -53,7 +56,9 @@ var errForeign = errors.New("session: the cookie is not ours")
 
 // open unseals the value of a cookie. What a clock made that is too far ahead does not open.
 func (d *cookieDriver) open(text string, now time.Time) (*token, *driver.Record, error) {
-	plain, _, err := d.keys.Open(d.name, text)
+	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
+	defer d.scratch.Put(scratch)
+	plain, _, err := d.keys.Open(scratch[:], d.name, text)
 	switch {
 	case errors.Is(err, sealed.ErrOpen):
 		return nil, nil, errTampered
@@ -69,11 +74,13 @@ func (d *cookieDriver) open(text string, now time.Time) (*token, *driver.Record,
 	return t.within(d.name), rec, nil
 }
 
-// seal returns the value of the cookie.
-func (d *cookieDriver) seal(t *token, rec *driver.Record) string {
-	plain := append(make([]byte, 0, secretBytes+rec.Size()), t.secret[:]...)
-	plain, _ = rec.AppendBinary(plain)
-	return d.keys.Seal(d.name, plain)
+// line returns the Set-Cookie line of a session: set makes it of the value of the cookie, which it must not
+// keep.
+func (d *cookieDriver) line(t *token, rec *driver.Record, set func(value []byte) string) string {
+	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
+	defer d.scratch.Put(scratch)
+	plain, _ := rec.AppendBinary(append(scratch[:0:maxCookie], t.secret[:]...))
+	return set(d.keys.Seal(scratch[maxCookie:], d.name, plain))
 }
 
 // load returns the record that came in the cookie, unless the session was ended.

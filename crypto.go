@@ -52,9 +52,12 @@ func parseToken(scope, text string) (*token, bool) {
 	return t.within(scope), true
 }
 
-// text returns the value of the cookie. Whoever has it has the session.
-func (t *token) text() string {
-	return base64.RawURLEncoding.EncodeToString(append(t.id[:len(t.id):len(t.id)], t.secret[:]...))
+// appendText appends the value of the cookie. Whoever has it has the session.
+func (t *token) appendText(dst []byte) []byte {
+	var raw [tokenBytes]byte
+	copy(raw[:], t.id[:])
+	copy(raw[len(t.id):], t.secret[:])
+	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
 }
 
 // within computes the digest of the secret in the scope of a cookie's name, so that managers with

@@ -57,9 +57,9 @@ func (s *Session) putFlash(key string, value any, kind driver.OpKind) {
 	}
 	op := driver.Op{Kind: kind, Part: driver.Flash, Key: key, Encoded: encoded}
 	if kind == driver.Append {
-		s.pending.add(op)
+		s.pending.add(&op)
 	} else {
-		s.pending.put(op)
+		s.pending.put(&op)
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *Session) keepFlash(keep func(key string) bool) {
 	s.open()
 	for _, v := range s.arrivedFlash() {
 		if keep(v.Key) && s.isLive(v) && s.mayExpire(v) && s.mayChange("keep flash") {
-			s.pending.add(driver.Op{Kind: driver.Keep, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
+			s.pending.add(&driver.Op{Kind: driver.Keep, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (s *Session) expireFlash() {
 	}
 	for _, v := range arrived {
 		if (s.request.showing() == showsPage || slices.Contains(s.flash.read, v.Key)) && s.mayExpire(v) {
-			s.pending.add(driver.Op{Kind: driver.Expire, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
+			s.pending.add(&driver.Op{Kind: driver.Expire, Part: driver.Flash, Key: v.Key, Stamp: v.Stamp})
 			if s.isLive(v) {
 				s.flash.shown = append(s.flash.shown, v)
 			}

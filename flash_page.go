@@ -20,7 +20,7 @@ func (r *requestState) showing() showing {
 	if r.shows == notJudged {
 		r.shows = showsNothing
 		if !r.noHandler {
-			r.shows = showingOf(r.incoming, r.status)
+			r.shows = showingOf(r.incoming, int(r.status))
 		}
 	}
 	return r.shows

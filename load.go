@@ -34,7 +34,8 @@ type loadResult struct {
 	err      error          // of status anonymous and failed
 	several  bool           // different cookies of the name came
 	forFlash bool           // opened only to expire pending flash: that fails no request
-	index    dataIndex
+	walks    int            // look-ups in the data of stored
+	index    *dataIndex     // nil while there are few
 }
 
 // isLost reports whether the session is another request's by now: plain changes are dropped.

@@ -21,20 +21,21 @@ import (
 // A Manager holds named drivers and makes the middleware. It is safe for concurrent use. A program
 // needs one for each kind of session that it keeps.
 type Manager struct {
-	cfg        *Config // a pointer, because fmt does not follow it to the secrets
-	codec      Codec
-	cookies    *cookie.Writer
-	main       *source // the default driver
-	sources    map[string]*source
-	ordered    []*source // by name
-	byIP       []*source // those that tell clients apart by their address
-	memory     *memoryDriver
-	redis      *redisDriver
-	stats      counters
-	log        *eventLog
-	clock      func() time.Time // for tests; nil: the system's
-	closed     atomic.Bool
-	addressKey []byte // for ByClientIP: ids of addresses are different in each process
+	cfg          *Config // a pointer, because fmt does not follow it to the secrets
+	codec        Codec
+	cookies      *cookie.Writer
+	main         *source // the default driver
+	sources      map[string]*source
+	ordered      []*source // by name
+	byIP         []*source // those that tell clients apart by their address
+	memory       *memoryDriver
+	redis        *redisDriver
+	stats        counters
+	log          *eventLog
+	clock        func() time.Time // for tests; nil: the system's
+	closed       atomic.Bool
+	storeTimeout time.Duration
+	addressKey   []byte // for ByClientIP: ids of addresses are different in each process
 }
 
 // NewManager validates all of cfg and reports all problems together, joined by errors.Join. It
@@ -53,6 +54,7 @@ func NewManager(cfg Config) (*Manager, error) {
 		m.codec = jsonCodec{}
 	}
 	m.log = newEventLog(cfg.logger(), m.now)
+	m.storeTimeout = cfg.storeTimeout()
 	m.addressKey = make([]byte, 32)
 	rand.Read(m.addressKey)
 	if err := m.addSources(); err != nil {

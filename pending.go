@@ -57,7 +57,7 @@ func (p *pendingChanges) find(part driver.Part, key string) *driver.Op {
 }
 
 // put makes op the only operation on its key.
-func (p *pendingChanges) put(op driver.Op) {
+func (p *pendingChanges) put(op *driver.Op) {
 	if op.Part == driver.Data {
 		delete(p.updates, op.Key)
 	}
@@ -66,14 +66,14 @@ func (p *pendingChanges) put(op driver.Op) {
 		p.add(op)
 		return
 	}
-	*old = op
+	*old = *op
 	if op.Part == driver.Flash {
 		p.removeOthers(op)
 	}
 }
 
 // removeOthers removes the operations of a list on op's flash key, all but op.
-func (p *pendingChanges) removeOthers(op driver.Op) {
+func (p *pendingChanges) removeOthers(op *driver.Op) {
 	kept, found := p.ops[:0], false
 	for _, o := range p.ops {
 		if o.Part == op.Part && o.Key == op.Key {
@@ -91,8 +91,8 @@ func (p *pendingChanges) removeOthers(op driver.Op) {
 }
 
 // add appends an operation.
-func (p *pendingChanges) add(op driver.Op) {
-	p.ops = append(p.ops, op)
+func (p *pendingChanges) add(op *driver.Op) {
+	p.ops = append(p.ops, *op)
 	if p.index == nil {
 		p.reindex()
 	} else if k := (opKey{op.Key, op.Part}); !p.has(k) {
@@ -119,16 +119,16 @@ func (p *pendingChanges) reindex() {
 }
 
 func (p *pendingChanges) set(part driver.Part, key, encoded string) {
-	p.put(driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
+	p.put(&driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 }
 
 // remove deletes data and flash of a key. What was cleared, and not set since, needs no operation.
 func (p *pendingChanges) remove(key string) {
 	if !p.clearData || p.find(driver.Data, key) != nil {
-		p.put(driver.Op{Kind: driver.Delete, Part: driver.Data, Key: key})
+		p.put(&driver.Op{Kind: driver.Delete, Part: driver.Data, Key: key})
 	}
 	if !p.clearFlash || p.find(driver.Flash, key) != nil {
-		p.put(driver.Op{Kind: driver.Delete, Part: driver.Flash, Key: key})
+		p.put(&driver.Op{Kind: driver.Delete, Part: driver.Flash, Key: key})
 	}
 }
 
@@ -138,7 +138,7 @@ func (p *pendingChanges) increment(key string, by int64) error {
 	op := p.find(driver.Data, key)
 	switch {
 	case op == nil && !p.clearData:
-		p.add(driver.Op{Kind: driver.Add, Part: driver.Data, Key: key, By: by})
+		p.add(&driver.Op{Kind: driver.Add, Part: driver.Data, Key: key, By: by})
 	case op == nil, op.Kind == driver.Delete:
 		p.set(driver.Data, key, driver.FormatInt(by))
 	case op.Kind == driver.Add:
@@ -212,7 +212,7 @@ func (p *pendingChanges) update(key, stored, encoded string, fn updateFunc) {
 		p.set(driver.Data, key, encoded)
 		return
 	}
-	p.put(driver.Op{Kind: driver.Swap, Part: driver.Data, Key: key, Old: stored, Encoded: encoded})
+	p.put(&driver.Op{Kind: driver.Swap, Part: driver.Data, Key: key, Old: stored, Encoded: encoded})
 	if p.updates == nil {
 		p.updates = make(map[string]updateFunc)
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"maps"
 	"reflect"
 
 	"example.com/session/driver"
@@ -140,11 +141,10 @@ func (s *Session) lookupData(key string) (string, bool) {
 	return op.Encoded, true
 }
 
-// A dataIndex finds keys of one record. A record is walked for each look-up, so a handler that
-// reads many keys of a large one would take quadratic time.
+// A dataIndex finds keys of one record. A record is walked for each look-up, so a handler that reads
+// many keys of a large one would take quadratic time.
 type dataIndex struct {
 	of      *driver.Record
-	walks   int
 	entries map[string]string
 }
 
@@ -154,23 +154,17 @@ const (
 )
 
 func (s *Session) storedData(key string) (string, bool) {
-	rec, x := s.view(), &s.loaded.index
+	rec := s.view()
 	if rec == nil {
 		return "", false
 	}
-	if x.of != rec {
-		*x = dataIndex{of: rec}
-	}
-	if x.walks++; x.walks <= indexAfterWalks || rec.Size() < indexFromSize {
+	if s.loaded.walks++; s.loaded.walks <= indexAfterWalks || rec.Size() < indexFromSize {
 		return rec.Value(driver.Data, key)
 	}
-	if x.entries == nil {
-		x.entries = make(map[string]string)
-		for key, encoded := range rec.Values(driver.Data) {
-			x.entries[key] = encoded
-		}
+	if x := s.loaded.index; x == nil || x.of != rec {
+		s.loaded.index = &dataIndex{rec, maps.Collect(rec.Values(driver.Data))}
 	}
-	encoded, ok := x.entries[key]
+	encoded, ok := s.loaded.index.entries[key]
 	return encoded, ok
 }
 

@@ -46,22 +46,23 @@ type requestState struct {
 	entered  time.Time
 	writer   response.Writer
 	handed   http.Request // what the handler gets
+	endedAll atomic.Int64 // when this request last ended all sessions of a user, in nanoseconds; 0: it did not
 	phase    atomic.Uint32
 	used     atomic.Bool // a session was opened, changed or destroyed
 	refused  atomic.Bool // a Regenerate came after the header: no change is stored any more
 
 	// Of the commit. It is written and read by the goroutine that serves the request.
-	hinted    bool // a cookie may have come that says that flash is pending
-	status    int
+	status    int32
+	hinted    bool    // a cookie may have come that says that flash is pending
 	shows     showing // see showing
 	noHandler bool    // the handler returned without a response, and an outer one may still answer
 
-	mu          sync.Mutex
-	main        *Session // of the default driver: &mainSession once it was asked for
-	mainSession Session
-	others      []*Session    // of other drivers
-	inner       *requestState // the last one of another manager inside this one
-	older       *requestState // the one before this one inside outer; guarded by outer.mu
+	mu      sync.Mutex
+	hasMain bool          // main was asked for
+	main    Session       // of the default driver
+	others  []*Session    // of other drivers
+	inner   *requestState // the last one of another manager inside this one
+	older   *requestState // the one before this one inside outer; guarded by outer.mu
 }
 
 // Value returns the state itself under requestKey.
@@ -120,11 +121,10 @@ func (r *requestState) advance(p phase) {
 func (r *requestState) session() *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.main == nil {
-		r.mainSession.request, r.mainSession.source = r, r.manager.main
-		r.main = &r.mainSession
+	if !r.hasMain {
+		r.main.request, r.main.source, r.hasMain = r, r.manager.main, true
 	}
-	return r.main
+	return &r.main
 }
 
 // using returns the session of a named driver.
@@ -155,8 +155,8 @@ func (r *requestState) using(name string) (*Session, error) {
 func (r *requestState) sessions(dst []*Session) []*Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.main != nil {
-		dst = append(dst, r.main)
+	if r.hasMain {
+		dst = append(dst, &r.main)
 	}
 	return append(dst, r.others...)
 }

@@ -105,7 +105,7 @@ func (s *Session) plan() *save {
 		sv.dropSwaps()
 	}
 	s.setFlashEnds(sv)
-	s.identity = identityChange{countsFrom: s.identity.countsFrom}
+	s.identity = identityChange{}
 	return sv
 }
 
@@ -221,7 +221,7 @@ func (sv *save) isOnlyUse() bool {
 func (s *Session) send(sv *save) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
-	wait := retryPause{timeout: s.request.manager.cfg.storeTimeout()}
+	wait := retryPause{timeout: s.request.manager.storeTimeout}
 	for {
 		rec, err := s.sendOnce(ctx, sv)
 		if err == nil {
@@ -301,7 +301,7 @@ func (s *Session) restore(sv *save, err error) {
 	for _, op := range sv.Ops {
 		switch {
 		case op.Kind != driver.Clear:
-			s.pending.add(op)
+			s.pending.add(&op)
 		case op.Part == driver.Data:
 			s.pending.clearData = true
 		default:
@@ -309,7 +309,7 @@ func (s *Session) restore(sv *save, err error) {
 		}
 	}
 	for _, op := range later.ops {
-		s.pending.put(op)
+		s.pending.put(&op)
 	}
 	s.identity = sv.identity
 	var value *driver.ValueError
@@ -378,5 +378,5 @@ func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	if s.source.local { // it takes no time, and looks at no context
 		return s.request.Context, func() {}
 	}
-	return context.WithTimeout(context.WithoutCancel(s.request.Context), s.request.manager.cfg.storeTimeout())
+	return context.WithTimeout(context.WithoutCancel(s.request.Context), s.request.manager.storeTimeout)
 }

@@ -105,10 +105,6 @@ type identityChange struct {
 	login     string         // the user of Login
 	remember  *driver.Limits // of Remember
 	described bool           // by Describe, for the user of Login
-
-	// countsFrom is set after the request has ended a user's sessions: its own sign-in counts as
-	// one that began then.
-	countsFrom time.Time
 }
 
 // Set stores a value under a key. The value is encoded now, so later changes to a map or slice do

@@ -23,33 +23,46 @@ func (r *requestState) writeHeader(sessions []*Session) {
 	}
 }
 
-// writeCookies adds the Set-Cookie lines of a session.
+// writeCookies adds the Set-Cookie lines of a session. A cookie that the client has is never repeated, so
+// that a late response does not bring an old one back.
 func (s *Session) writeCookies(h http.Header) {
 	if s.source.byIP || s.loaded.status == anonymous { // in an outage nothing is known of the client's cookies
 		return
 	}
-	if lines := s.cookieLines(); len(lines) > 0 {
-		cookie.Add(h, s.source.cookie, lines...)
+	if ended := s.endings.called && s.cookieCame(); s.loaded.several || ended {
+		cookie.Add(h, s.source.cookie, s.cookieLines(ended)...)
+	} else if s.hasNewCookie() {
+		cookie.Add(h, s.source.cookie, s.newCookie())
 	}
 	s.writeHint(h)
 }
 
-// cookieLines returns the Set-Cookie lines of the session's own cookie. A cookie that the client
-// has is never repeated, so that a late response does not bring an old one back. Several different
-// cookies of the name are left from other attributes, or set by other hosts: those that are not the
-// current one are expired first.
-func (s *Session) cookieLines() []string {
-	cookies := s.request.manager.cookies
-	ended := s.endings.called && s.cookieCame()
-	var lines []string
-	if s.loaded.several || ended {
-		r := s.request.incoming
-		lines = cookies.ExpireVariants(s.source.cookie, r.Host, r.URL.EscapedPath(), s.secure())
+// newCookie returns the Set-Cookie line of the session.
+func (s *Session) newCookie() string {
+	if s.source.cookies != nil {
+		return s.source.cookies.line(s.token, s.stored, s.setCookie)
 	}
+	var text [tokenLength]byte
+	return s.setCookie(s.token.appendText(text[:0]))
+}
+
+func (s *Session) setCookie(value []byte) string { return s.setLine(s.source.cookie, value) }
+
+// setLine returns the Set-Cookie line of a cookie that lasts as long as the session.
+func (s *Session) setLine(name string, value []byte) string {
+	now := s.now()
+	return s.request.manager.cookies.Set(name, value, s.maxAge(now), s.secure(), now)
+}
+
+// cookieLines returns the Set-Cookie lines of a response that ends a session, or of a request with several
+// different cookies of the name. Those are left from other attributes, or set by other hosts: all but the
+// current one are expired first.
+func (s *Session) cookieLines(ended bool) []string {
+	cookies, r := s.request.manager.cookies, s.request.incoming
+	lines := cookies.ExpireVariants(s.source.cookie, r.Host, r.URL.EscapedPath(), s.secure())
 	switch {
 	case s.hasNewCookie():
-		now := s.now()
-		lines = append(lines, cookies.Set(s.source.cookie, s.cookieValue(), s.maxAge(now), s.secure(), now))
+		lines = append(lines, s.newCookie())
 	case ended && s.stored == nil:
 		lines = append(lines, cookies.Expire(s.source.cookie, s.secure()))
 	}
@@ -66,13 +79,6 @@ func (s *Session) hasNewCookie() bool {
 		return s.stored != s.loaded.record
 	}
 	return s.token != s.loaded.token
-}
-
-func (s *Session) cookieValue() string {
-	if s.source.cookies != nil {
-		return s.source.cookies.seal(s.token, s.stored)
-	}
-	return s.token.text()
 }
 
 // wasSaved reports whether the request has stored or ended something that the client has to be told
@@ -106,8 +112,7 @@ func (s *Session) writeHint(h http.Header) {
 	has := s.request.hinted && cookie.Has(s.request.cookies, s.source.hint, hintValue)
 	switch pending := s.hasFlash(); {
 	case pending && !has:
-		now := s.now()
-		cookie.Add(h, s.source.hint, cookies.Set(s.source.hint, hintValue, s.maxAge(now), s.secure(), now))
+		cookie.Add(h, s.source.hint, s.setLine(s.source.hint, []byte(hintValue)))
 	case has && !pending:
 		cookie.Add(h, s.source.hint, cookies.Expire(s.source.hint, s.secure()))
 	}

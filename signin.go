@@ -29,8 +29,8 @@ func (s *Session) enterIndex(ctx context.Context, sv *save) error {
 		return nil
 	}
 	entered := s.enteredAt()
-	if sv.identity.countsFrom.After(entered) {
-		entered = sv.identity.countsFrom
+	if ended := s.request.endedAll.Load(); ended != 0 { // its own sign-in counts as one that began then
+		entered = s.source.time(time.Unix(0, ended))
 	}
 	limit := 0
 	if signsIn {

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -119,10 +120,19 @@ func (t *Templates) ExecuteTemplate(w io.Writer, r *http.Request, name string, d
 	defer t.give(b)
 	b.session = s
 	if err := b.set.ExecuteTemplate(&b.page, name, data); err != nil {
-		return fmt.Errorf("session: execute template: %w", err)
+		return templateError(err)
 	}
 	_, err = b.page.WriteTo(w)
 	return err
+}
+
+// templateError tells what there is if a template asks the session for something else.
+func templateError(err error) error {
+	if strings.Contains(err.Error(), "in type session.templateView") {
+		return fmt.Errorf("session: execute template: %w: session has Has, Get, GetString, GetInt, GetBool, All, "+
+			"User, Locked, FreshWithin and ExpiresAt", err)
+	}
+	return fmt.Errorf("session: execute template: %w", err)
 }
 
 func (t *Templates) take() (*boundTemplate, error) {

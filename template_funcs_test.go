@@ -547,3 +547,14 @@ func TestTemplateThatCannotBeEscapedFailsEachTime(t *testing.T) {
 		assert.Empty(t, p.Body)
 	}
 }
+
+func TestTemplateThatAsksForWhatIsNotThereIsToldWhatIs(t *testing.T) {
+	set := template.Must(template.New("page").Funcs(session.TemplateFuncs()).Parse("{{ session.Name }}"))
+	pages := session.NewTemplates(set)
+	v := kit.NewVisitor(t, kit.NewManager(t, kit.DriverConfig(t, "memory")))
+	v.Serve(func(w http.ResponseWriter, r *http.Request, _ *session.Session) {
+		err := pages.ExecuteTemplate(w, r, "page", nil)
+		assert.ErrorContains(t, err, "can't evaluate field Name")
+		assert.ErrorContains(t, err, "session has Has, Get, GetString")
+	})
+}

@@ -41,7 +41,7 @@ func (ch *Changes) Apply(rec *Record) (*Record, error) {
 
 // merge writes the next record.
 func (ch *Changes) merge(rec *Record) (*Record, error) {
-	var scratch [768]byte // a record of usual size is built on the stack and copied once
+	var scratch [512]byte // a record of usual size is built on the stack and copied once
 	dst := ch.appendHead(scratch[:0], rec)
 	next := &Record{credentials: uint16(len(dst) + 1)}
 	dst = ch.appendCredentials(dst, rec)

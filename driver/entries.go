@@ -64,13 +64,19 @@ func (c *cursor) at(key string) bool {
 	return c.rest != "" && c.rest[1:1+int(c.rest[0])] == key
 }
 
-// find returns the value of a key.
-func (c cursor) find(key string) (string, bool) {
-	if c.seek(key); !c.at(key) {
-		return "", false
+// find returns the first value of a key among packed entries. extra is flashExtra for flash, else 0.
+func find(entries, key string, extra int) (string, bool) {
+	for entries != "" {
+		n := 1 + int(entries[0])
+		size, width := uvarint(entries[n+extra:])
+		begin := n + extra + width
+		end := begin + int(size)
+		if entries[1:n] == key {
+			return entries[begin:end], true
+		}
+		entries = entries[end:]
 	}
-	c.next()
-	return c.value, true
+	return "", false
 }
 
 // appendEntry packs the entry that c has read.

@@ -20,9 +20,9 @@ func (ch *Changes) appendPart(dst []byte, rec *Record, p Part) ([]byte, error) {
 	if rec != nil && !ch.clears(p) {
 		old.rest = rec.part(p)
 	}
-	var few [8]*Op
+	var few [4]*Op
 	ops := ch.sortedOps(few[:0], p)
-	var group [4]cursor
+	var group [2]cursor
 	for len(ops) > 0 {
 		key := ops[0].Key
 		before := old.rest

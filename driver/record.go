@@ -189,7 +189,11 @@ func (r *Record) earlierSaves() string {
 
 // Value returns the encoded value under a key of Data or Account.
 func (r *Record) Value(p Part, key string) (encoded string, ok bool) {
-	return cursor{rest: r.part(p), flash: p == Flash}.find(key)
+	extra := 0
+	if p == Flash {
+		extra = flashExtra
+	}
+	return find(r.part(p), key, extra)
 }
 
 // Values returns the keys and encoded values of Data or Account in the order of the keys.

@@ -29,6 +29,12 @@ if [ -f e2e/go.mod ]; then
 	have chromium chromium-browser google-chrome || missing+=(chromium)
 	have npm || missing+=(npm)
 fi
+if [ -f sqlstore/go.mod ]; then
+	PATH="$PATH:/usr/sbin" # the servers of Debian's packages
+	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)
+	have mariadbd mysqld || missing+=(mariadb-server)
+	have pgbouncer || missing+=(pgbouncer)
+fi
 if grep -rqsF redis-sentinel --include='*.go' goredis; then
 	have redis-sentinel || missing+=(redis-sentinel)
 fi

@@ -1,7 +1,6 @@
 package cookie
 
 import (
-	"iter"
 	"slices"
 	"strings"
 )
@@ -33,14 +32,14 @@ func (v *Values) List() []string { return v.values[:v.n] }
 // $Path and $Domain are pairs like any other. A request with more pairs than net/http reads has no
 // cookies here either.
 func Find(lines []string, name string) (found Values) {
-	for value := range named(lines, name) {
+	for p := pairsOf(lines, name); p.next(); {
 		switch {
-		case slices.Contains(found.values[:found.n], value):
+		case slices.Contains(found.values[:found.n], p.value):
 		case found.n == maxValues:
 			found.TooMany = true
 			return found
 		default:
-			found.values[found.n] = value
+			found.values[found.n] = p.value
 			found.n++
 		}
 	}
@@ -50,19 +49,16 @@ func Find(lines []string, name string) (found Values) {
 // All is Find for the first limit different values, for a sign-out that ends every session that
 // came.
 func All(lines []string, name string, limit int) (values []string) {
-	for value := range named(lines, name) {
-		if len(values) == limit {
-			break
-		}
-		values = appendNew(values, value)
+	for p := pairsOf(lines, name); len(values) < limit && p.next(); {
+		values = appendNew(values, p.value)
 	}
 	return values
 }
 
 // Has reports whether a cookie of this name and value came. It allocates nothing.
 func Has(lines []string, name, value string) bool {
-	for got := range named(lines, name) {
-		if got == value {
+	for p := pairsOf(lines, name); p.next(); {
+		if p.value == value {
 			return true
 		}
 	}
@@ -87,23 +83,33 @@ func HasSuffixPair(lines []string, suffix, value string) bool {
 	return false
 }
 
-// named yields the values of the named cookie in the order in which they came.
-func named(lines []string, name string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if name == "" || tooManyPairs(lines) {
-			return
+// pairs are the pairs of one name in Cookie lines.
+type pairs struct {
+	name  string
+	lines []string
+	line  string // what is left of the current one
+	value string
+}
+
+func pairsOf(lines []string, name string) pairs {
+	if name == "" || tooManyPairs(lines) {
+		return pairs{}
+	}
+	return pairs{name: name, lines: lines}
+}
+
+// next finds the next pair, and reports whether there is one.
+func (p *pairs) next() bool {
+	for {
+		for p.line == "" {
+			if len(p.lines) == 0 {
+				return false
+			}
+			p.line, p.lines = p.lines[0], p.lines[1:]
 		}
-		for _, line := range lines {
-			if !strings.Contains(line, name) {
-				continue
-			}
-			for line != "" {
-				var value string
-				var ok bool
-				if value, ok, line = cutPair(line, name); ok && !yield(value) {
-					return
-				}
-			}
+		var ok bool
+		if p.value, ok, p.line = cutPair(p.line, p.name); ok {
+			return true
 		}
 	}
 }

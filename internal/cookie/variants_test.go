@@ -136,13 +136,13 @@ func afterChange(t *testing.T, before, after cookie.Attributes) (values []string
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	response := &http.Response{Header: http.Header{}}
-	cookie.Add(response.Header, "s_x", mustWriter(t, before).Set("s_x", "old", time.Hour, false, time.Now()))
+	cookie.Add(response.Header, "s_x", mustWriter(t, before).Set("s_x", []byte("old"), time.Hour, false, time.Now()))
 	jar.SetCookies(site, response.Cookies())
 	require.Len(t, jar.Cookies(site), 1)
 
 	w := mustWriter(t, after)
 	lines := w.ExpireVariants("s_x", site.Host, site.EscapedPath(), false)
-	lines = append(lines, w.Set("s_x", "new", time.Hour, false, time.Now()))
+	lines = append(lines, w.Set("s_x", []byte("new"), time.Hour, false, time.Now()))
 	cookie.Add(response.Header, "s_x", lines...)
 	jar.SetCookies(site, response.Cookies())
 	for _, c := range jar.Cookies(site) {

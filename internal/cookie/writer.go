@@ -74,7 +74,7 @@ func (w *Writer) flagsFor(secure bool) string {
 // a cookie that ends with the browser. Expires says the same as Max-Age, for clients that take
 // Max-Age alone for RFC 2965. name and value are a cookie-name and a cookie-value of RFC 6265:
 // nothing is quoted.
-func (w *Writer) Set(name, value string, maxAge time.Duration, secure bool, now time.Time) string {
+func (w *Writer) Set(name string, value []byte, maxAge time.Duration, secure bool, now time.Time) string {
 	const age, expires = "; Max-Age=", "; Expires="
 	flags := w.flagsFor(secure)
 	var buf [32]byte
@@ -83,18 +83,36 @@ func (w *Writer) Set(name, value string, maxAge time.Duration, secure bool, now 
 		len(expires) + len(http.TimeFormat) + len(flags))
 	line.WriteString(name)
 	line.WriteByte('=')
-	line.WriteString(value)
+	line.Write(value)
 	line.WriteString(w.scope)
 	if maxAge != 0 {
 		seconds := wholeSeconds(maxAge)
 		line.WriteString(age)
 		line.Write(strconv.AppendInt(buf[:0], seconds, 10))
 		line.WriteString(expires)
-		line.Write(time.Unix(now.Unix()+seconds, 0).UTC().AppendFormat(buf[:0], http.TimeFormat))
+		line.Write(appendDate(buf[:0], now.Unix()+seconds))
 	}
 	line.WriteString(flags)
 	return line.String()
 }
+
+// appendDate appends a time in the form of http.TimeFormat, faster than time.AppendFormat: every response
+// with a cookie pays for it.
+func appendDate(dst []byte, unix int64) []byte {
+	t := time.Unix(unix, 0).UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	dst = append(dst, t.Weekday().String()[:3]...)
+	dst = append(dst, ", "...)
+	dst = append(appendTwo(dst, day), ' ')
+	dst = append(append(dst, month.String()[:3]...), ' ')
+	dst = append(appendTwo(appendTwo(dst, year/100), year%100), ' ')
+	dst = append(appendTwo(dst, hour), ':')
+	dst = append(appendTwo(dst, minute), ':')
+	return append(appendTwo(dst, second), " GMT"...)
+}
+
+func appendTwo(dst []byte, n int) []byte { return append(dst, '0'+byte(n/10), '0'+byte(n%10)) }
 
 // wholeSeconds rounds d up. The result is at least 1: a Max-Age of 0 or less deletes the cookie.
 func wholeSeconds(d time.Duration) int64 {

@@ -80,7 +80,7 @@ func TestSetCookieLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			assert.Equal(t, tt.want, mustWriter(t, tt.attrs).Set("s_redis", "v", tt.maxAge, tt.secure, now))
+			assert.Equal(t, tt.want, mustWriter(t, tt.attrs).Set("s_redis", []byte("v"), tt.maxAge, tt.secure, now))
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestSetCookieLinesParseBackToWhatWasMeant(t *testing.T) {
 			w := mustWriter(t, a)
 			wantSecure := secure || a.Partitioned || a.SameSite == http.SameSiteNoneMode
 
-			set := parse(t, w.Set("s_cookie", "abc-_", time.Minute, secure, now))
+			set := parse(t, w.Set("s_cookie", []byte("abc-_"), time.Minute, secure, now))
 			assert.Equal(t, "s_cookie=abc-_", set.Name+"="+set.Value)
 			assert.Equal(t, 60, set.MaxAge)
 			assert.Equal(t, now.Add(time.Minute).Unix(), set.Expires.Unix())
@@ -142,7 +142,7 @@ func TestExpireHasTheAttributesOfTheCookieThatItDeletes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := mustWriter(t, a)
 			for _, secure := range []bool{false, true} {
-				set := parse(t, w.Set(a.Prefix+"x", "v", time.Hour, secure, now))
+				set := parse(t, w.Set(a.Prefix+"x", []byte("v"), time.Hour, secure, now))
 				gone := parse(t, w.Expire(a.Prefix+"x", secure))
 				assertDeleted(t, gone)
 				assert.Equal(t, withoutEnd(set), withoutEnd(gone))
@@ -192,8 +192,8 @@ func assertDeleted(t *testing.T, got *http.Cookie) {
 
 func TestALineCostsOneAllocation(t *testing.T) {
 	w := mustWriter(t, cookie.Attributes{Domain: "example.com"})
-	assert.EqualValues(t, 1, testing.AllocsPerRun(100, func() { w.Set("s_c", "value", time.Hour, true, now) }))
-	assert.EqualValues(t, 1, testing.AllocsPerRun(100, func() { w.Set("s_c", "value", 1<<63-1, true, now) }))
+	assert.EqualValues(t, 1, testing.AllocsPerRun(100, func() { w.Set("s_c", []byte("value"), time.Hour, true, now) }))
+	assert.EqualValues(t, 1, testing.AllocsPerRun(100, func() { w.Set("s_c", []byte("value"), 1<<63-1, true, now) }))
 	assert.EqualValues(t, 1, testing.AllocsPerRun(100, func() { w.Expire("s_c", true) }))
 }
 
@@ -202,6 +202,12 @@ func BenchmarkSet(b *testing.B) {
 	value := strings.Repeat("v", 400)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.Set("s_cookie", value, 24*time.Hour, true, now)
+		w.Set("s_cookie", []byte(value), 24*time.Hour, true, now)
+	}
+}
+
+func TestExpiresHasTheFormOfHTTP(t *testing.T) {
+	for unix := int64(0); unix < 253402300800; unix += 86400*13 + 4567 { // until the year 9999
+		require.Equal(t, time.Unix(unix, 0).UTC().Format(http.TimeFormat), string(cookie.AppendDate(nil, unix)))
 	}
 }

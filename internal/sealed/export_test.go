@@ -33,7 +33,7 @@ func KeyringOf(header [5]byte, e XAES) *Keyring {
 
 // SealWith seals as the current key of the keyring does, but under another header.
 func (k *Keyring) SealWith(header []byte, name string, plain []byte) string {
-	wire, aad, kx := workspace(overhead+len(plain), name)
+	wire, aad, kx := workspace(nil, overhead+len(plain), name)
 	copy(aad, header)
 	return encoding.EncodeToString(k.keys[0].cipher.seal(append(wire[:0], header...), plain, aad, kx))
 }

@@ -116,25 +116,27 @@ func newKey(secret string) (*key, error) {
 	return &key{header: [headerLen]byte{version, id[0], id[1], id[2], id[3]}, cipher: x}, nil
 }
 
-// Seal returns the value of the named cookie that holds plain.
-func (k *Keyring) Seal(name string, plain []byte) string {
+// Seal returns the value of the named cookie that holds plain. It overwrites scratch, which may be nil,
+// and the value may be a part of it.
+func (k *Keyring) Seal(scratch []byte, name string, plain []byte) []byte {
 	current := k.keys[0]
-	wire, aad, kx := workspace(overhead+len(plain), name)
+	wire, aad, kx := workspace(scratch, overhead+len(plain), name)
 	copy(aad, current.header[:])
-	wire = append(wire[:0], current.header[:]...)
-	return encoding.EncodeToString(current.cipher.seal(wire, plain, aad, kx))
+	wire = current.cipher.seal(append(wire[:0], current.header[:]...), plain, aad, kx)
+	return encoding.AppendEncode(kx[len(kx):], wire)
 }
 
 // Open returns what the value of the named cookie holds, and reports whether the current secret
-// sealed it. The error is [ErrNotOurs] or [ErrOpen].
+// sealed it. It overwrites scratch, which may be nil, and plain may be a part of it. The error is
+// [ErrNotOurs] or [ErrOpen].
 //
 // The version says how to read the rest, and the key id says with which key. Open never tries keys
 // in turn: GCM does not commit to its key, so one value could open under several of them.
-func (k *Keyring) Open(name, value string) (plain []byte, current bool, err error) {
+func (k *Keyring) Open(scratch []byte, name, value string) (plain []byte, current bool, err error) {
 	if len(value) < SealedLen(0) || len(value) > maxValue {
 		return nil, false, ErrNotOurs
 	}
-	wire, aad, kx := workspace(encoding.DecodedLen(len(value)), name)
+	wire, aad, kx := workspace(scratch, encoding.DecodedLen(len(value)), name)
 	if !decode(wire, value) || wire[0] != version {
 		return nil, false, ErrNotOurs
 	}
@@ -158,11 +160,14 @@ func decode(wire []byte, value string) bool {
 }
 
 // workspace returns room for a value's bytes, for the additional data, which already ends in the
-// cookie's name, and for a message key, all in one allocation.
-func workspace(size int, name string) (wire, aad, kx []byte) {
-	buf := make([]byte, size+headerLen+len(name)+keyLen)
+// cookie's name, and for a message key: in scratch if it is large enough, else in a new slice.
+func workspace(scratch []byte, size int, name string) (wire, aad, kx []byte) {
+	buf := scratch[:cap(scratch)]
+	if need := size + headerLen + len(name) + keyLen; len(buf) < need {
+		buf = make([]byte, need)
+	}
 	wire, buf = buf[:size:size], buf[size:]
-	aad, kx = buf[:headerLen+len(name)], buf[headerLen+len(name):]
+	aad, kx = buf[:headerLen+len(name)], buf[headerLen+len(name):][:keyLen]
 	copy(aad[headerLen:], name)
 	return wire, aad, kx
 }

@@ -43,7 +43,7 @@ func TestSealedValueOpensToWhatWasSealed(t *testing.T) {
 		require.Len(t, value, sealed.SealedLen(n))
 		require.Regexp(t, `^[A-Za-z0-9_-]+$`, value)
 
-		got, current, err := k.Open(cookieName, value)
+		got, current, err := k.Open(nil, cookieName, value)
 		require.NoError(t, err)
 		require.True(t, current)
 		require.True(t, bytes.Equal(plain, got), "%d bytes", n)
@@ -56,7 +56,7 @@ func TestSealedValueFillsACookieToTheLastByte(t *testing.T) {
 	largest := base64.RawURLEncoding.DecodedLen(4096) - overhead
 	require.Equal(t, 4096, sealed.SealedLen(largest))
 
-	_, _, err := k.Open(cookieName, seal(k, cookieName, make([]byte, largest)))
+	_, _, err := k.Open(nil, cookieName, seal(k, cookieName, make([]byte, largest)))
 	require.NoError(t, err)
 	requireRefused(t, sealed.ErrNotOurs, k, cookieName, seal(k, cookieName, make([]byte, largest+1)))
 }
@@ -64,7 +64,7 @@ func TestSealedValueFillsACookieToTheLastByte(t *testing.T) {
 func TestSealedValueOfAnOlderReleaseStillOpens(t *testing.T) {
 	const value = "AfnGdIbrbUFMM7JAgIt-bDuUm48lgeBDm22YzibmO5MFG5wF" +
 		"uLj9dSgoUF2cje3E1afmz1vMqTeEPsz2HcfyajLP5yfvaR4u"
-	got, current, err := mustKeyring(t, secret).Open(cookieName, value)
+	got, current, err := mustKeyring(t, secret).Open(nil, cookieName, value)
 	require.NoError(t, err)
 	assert.True(t, current)
 	assert.Equal(t, "sealed by the first release", string(got))
@@ -104,9 +104,9 @@ func TestKeyringServesGoroutinesAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				plain := fmt.Sprint(g, i)
-				got, current, err := k.Open(cookieName, seal(k, cookieName, []byte(plain)))
+				got, current, err := k.Open(nil, cookieName, seal(k, cookieName, []byte(plain)))
 				assert.True(t, err == nil && current && string(got) == plain)
-				got, current, err = k.Open(cookieName, old)
+				got, current, err = k.Open(nil, cookieName, old)
 				assert.True(t, err == nil && !current && string(got) == "old")
 			}
 		})
@@ -141,12 +141,12 @@ func sealUnderFIPS(t *testing.T) {
 
 	old, k := mustKeyring(t, secret), mustKeyring(t, sealed.NewSecret(), secret)
 	for n := range 301 {
-		got, current, err := k.Open(cookieName, seal(k, cookieName, make([]byte, n)))
+		got, current, err := k.Open(nil, cookieName, seal(k, cookieName, make([]byte, n)))
 		require.NoError(t, err)
 		assert.True(t, current)
 		assert.Len(t, got, n)
 	}
-	_, current, err := k.Open(cookieName, seal(old, cookieName, nil))
+	_, current, err := k.Open(nil, cookieName, seal(old, cookieName, nil))
 	require.NoError(t, err)
 	assert.False(t, current)
 }
@@ -201,7 +201,7 @@ func BenchmarkSeal300Bytes(b *testing.B) {
 	k, plain := mustKeyring(b, secret), make([]byte, 300)
 	b.ReportAllocs()
 	for b.Loop() {
-		k.Seal(cookieName, plain)
+		k.Seal(nil, cookieName, plain)
 	}
 }
 
@@ -210,7 +210,7 @@ func BenchmarkOpen300Bytes(b *testing.B) {
 	value := seal(k, cookieName, make([]byte, 300))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := k.Open(cookieName, value); err != nil {
+		if _, _, err := k.Open(nil, cookieName, value); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -224,7 +224,7 @@ func mustKeyring(t testing.TB, secret string, previous ...string) *sealed.Keyrin
 }
 
 func seal(k *sealed.Keyring, name string, plain []byte) string {
-	return k.Seal(name, plain)
+	return string(k.Seal(nil, name, plain))
 }
 
 func unbase64(t testing.TB, s string) []byte {

@@ -78,7 +78,7 @@ func TestOpenRefusesAnotherVersion(t *testing.T) {
 			requireRefused(t, sealed.ErrNotOurs, k, cookieName, value)
 			continue
 		}
-		_, _, err := k.Open(cookieName, value)
+		_, _, err := k.Open(nil, cookieName, value)
 		require.NoError(t, err)
 	}
 }
@@ -101,7 +101,7 @@ func TestPreviousSecretsOpenButNeverSeal(t *testing.T) {
 	old := mustKeyring(t, otherSecret)
 	k := mustKeyring(t, secret, sealed.NewSecret(), otherSecret)
 
-	got, current, err := k.Open(cookieName, seal(old, cookieName, []byte("from before")))
+	got, current, err := k.Open(nil, cookieName, seal(old, cookieName, []byte("from before")))
 	require.NoError(t, err)
 	assert.False(t, current)
 	assert.Equal(t, "from before", string(got))
@@ -187,7 +187,7 @@ func TestOpenAllocatesNothingForAValueOfAnImpossibleLength(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			requireRefused(t, sealed.ErrNotOurs, k, cookieName, value)
-			assert.Zero(t, testing.AllocsPerRun(10, func() { k.Open(cookieName, value) }))
+			assert.Zero(t, testing.AllocsPerRun(10, func() { k.Open(nil, cookieName, value) }))
 		})
 	}
 }
@@ -208,7 +208,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(strings.Repeat("A", n))
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		plain, _, err := k.Open(cookieName, value)
+		plain, _, err := k.Open(nil, cookieName, value)
 		want, ok := openByTheBook([]string{secret, otherSecret}, cookieName, value)
 		assert.Equal(t, ok, err == nil, "an independent decoder disagrees about %q", value)
 		assert.True(t, bytes.Equal(want, plain))
@@ -225,7 +225,7 @@ func FuzzOpen(f *testing.F) {
 // requireRefused requires that value does not open, with the wanted error, or with either for nil.
 func requireRefused(t testing.TB, want error, k *sealed.Keyring, name, value string) {
 	t.Helper()
-	plain, current, err := k.Open(name, value)
+	plain, current, err := k.Open(nil, name, value)
 	known := err == sealed.ErrOpen || err == sealed.ErrNotOurs
 	if plain != nil || current || !known || want != nil && err != want {
 		t.Fatalf("%q opened to %q, current %v, error %v, want %v", value, plain, current, err, want)

@@ -52,7 +52,7 @@ func recordedVectors(t testing.TB) (file sealedVectors) {
 func TestRecordedCookiesStillOpen(t *testing.T) {
 	for _, v := range recordedVectors(t).Opens {
 		t.Run(v.Name, func(t *testing.T) {
-			got, current, err := mustKeyring(t, v.Secret, v.PreviousSecrets...).Open(v.CookieName, v.Cookie)
+			got, current, err := mustKeyring(t, v.Secret, v.PreviousSecrets...).Open(nil, v.CookieName, v.Cookie)
 			require.NoError(t, err)
 			assert.Equal(t, len(v.PreviousSecrets) == 0, current)
 			assert.Equal(t, unhex(t, v.Payload), got)

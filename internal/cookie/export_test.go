@@ -1,0 +1,3 @@
+package cookie
+
+var AppendDate = appendDate

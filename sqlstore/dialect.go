@@ -1,0 +1,111 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A Dialect is a kind of database.
+type Dialect int
+
+// The dialects. MariaDB is MySQL.
+const (
+	Postgres Dialect = iota + 1 // PostgreSQL 11 or later
+	MySQL                       // MySQL 8.0, MariaDB 10.6, or later
+	SQLite                      // SQLite 3.37 or later, in WAL mode
+)
+
+// String returns the name of the database.
+func (d Dialect) String() string {
+	switch d {
+	case Postgres:
+		return "PostgreSQL"
+	case MySQL:
+		return "MySQL"
+	case SQLite:
+		return "SQLite"
+	}
+	return "Dialect(" + strconv.Itoa(int(d)) + ")"
+}
+
+// quote returns an identifier that stands for any name.
+func (d Dialect) quote(name string) string {
+	mark := `"`
+	if d == MySQL {
+		mark = "`"
+	}
+	return mark + strings.ReplaceAll(name, mark, mark+mark) + mark
+}
+
+// sql writes a statement for the dialect: it fills the text in, makes one line of it, and numbers
+// the parameters in PostgreSQL.
+func (d Dialect) sql(names map[string]string, text string) string {
+	parts := strings.Split(strings.Join(strings.Fields(text), " "), "?")
+	var b strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			b.WriteString(d.parameter(i))
+		}
+		b.WriteString(d.fill(names, part))
+	}
+	return b.String()
+}
+
+// fill replaces the words in braces by what names maps them to. Only the names of tables come from
+// the options, and they are quoted.
+func (d Dialect) fill(names map[string]string, text string) string {
+	return words.ReplaceAllStringFunc(text, func(word string) string {
+		value, ok := names[strings.Trim(word, "{}")]
+		if !ok {
+			panic(fmt.Sprintf("sqlstore: no %s in a statement for %s", word, d))
+		}
+		return value
+	})
+}
+
+var words = regexp.MustCompile(`\{[^}]*\}`)
+
+func (d Dialect) parameter(n int) string {
+	if d == Postgres {
+		return "$" + strconv.Itoa(n)
+	}
+	return "?"
+}
+
+// words returns what differs between the dialects within a statement.
+func (d Dialect) words() map[string]string {
+	switch d {
+	case Postgres:
+		return map[string]string{
+			"greatest": "GREATEST", "as u": " AS u", "u.": "u.", "replica": "pg_is_in_recovery()",
+			"insert nothing twice": "ON CONFLICT (id) DO NOTHING",
+			"or update user":       "ON CONFLICT (user_key, id) DO UPDATE SET",
+			"new.entered_us":       "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
+		}
+	case MySQL:
+		return map[string]string{
+			"greatest": "GREATEST", "as u": "", "u.": "", "replica": "@@global.read_only OR @@global.innodb_read_only",
+			"insert nothing twice": "", // a duplicate key is an error, which is recognized
+			"or update user":       "ON DUPLICATE KEY UPDATE",
+			"new.entered_us":       "VALUES(entered_us)", "new.ends_ms": "VALUES(ends_ms)",
+		}
+	}
+	return map[string]string{
+		"greatest": "max", "as u": " AS u", "u.": "u.", "replica": "0",
+		"insert nothing twice": "",
+		"or update user":       "ON CONFLICT (user_key, id) DO UPDATE SET",
+		"new.entered_us":       "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
+	}
+}
+
+// isolation is that of transactions whose first statement locks what they change. Each further
+// statement must see what others have committed before.
+func (d Dialect) isolation() *sql.TxOptions {
+	if d == SQLite { // it knows one level only
+		return nil
+	}
+	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+}

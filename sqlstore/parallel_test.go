@@ -1,0 +1,182 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/session/driver"
+	"example.com/session/sqlstore"
+	"example.com/session/sqlstore/internal/sqltest"
+)
+
+// each runs a function n times at once.
+func each(n int, run func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { run(i) })
+	}
+	all.Wait()
+}
+
+const clients = 64
+
+// incrementTogether lets 64 clients of two processes add up in one session.
+func (s *site) incrementTogether(t *testing.T, rounds int, other *sql.DB) {
+	t.Helper()
+	processes := []*sqlstore.Driver{s.driver(t, s.db), s.driver(t, other)}
+	first := begin(add(0))
+	base, err := processes[0].Save(t.Context(), nil, first)
+	require.NoError(t, err)
+	each(clients, func(i int) {
+		rec := base
+		for range rounds {
+			next, err := processes[i%2].Save(within(t, 30*time.Second), rec, further(first, add(1)))
+			if assert.NoError(t, err) {
+				rec = next
+			}
+		}
+	})
+	rec, err := processes[0].Load(t.Context(), first.ID, time.Now())
+	require.NoError(t, err)
+	assert.Equal(t, clients*rounds, count(t, rec), "a write was lost or applied twice")
+}
+
+func TestClientsOfOneSessionLoseNothing(t *testing.T) {
+	onDatabases(t, func(t *testing.T, s *site) { s.incrementTogether(t, 10, s.pool(t)) })
+}
+
+func TestSerializationFailuresAreRetried(t *testing.T) {
+	server := sqltest.Postgres(t)
+	dsn := server.DSN + "&default_transaction_isolation=serializable"
+	pool := func(tb testing.TB) *sql.DB { return sqltest.Open(tb, server.DriverName, dsn) }
+	s := newSite(t, sqlstore.Postgres, pool)
+	var level string
+	require.NoError(t, s.db.QueryRowContext(t.Context(), "SHOW transaction_isolation").Scan(&level))
+	require.Equal(t, "serializable", level)
+	s.incrementTogether(t, 5, s.pool(t))
+
+	d, name := s.driver(t, s.db), user()
+	each(clients, func(int) {
+		assert.NoError(t, d.Enter(within(t, 30*time.Second), name, entry(driver.NewID()), 0, time.Now()))
+	})
+	all, err := d.List(t.Context(), name, time.Now())
+	require.NoError(t, err)
+	assert.Len(t, all, clients)
+}
+
+// A transaction of another program locks an entry of the list, a sign-in locks the user's own row and
+// waits for the entry, then the transaction wants the user's row, too. The server ends one of them.
+func TestDeadlockIsRetried(t *testing.T) {
+	for _, database := range databases[:2] { // SQLite has one writer at a time
+		t.Run(database.name, func(t *testing.T) {
+			s := newSite(t, database.dialect, database.open(t))
+			d, name, e := s.driver(t, s.db), user(), entry(driver.NewID())
+			require.NoError(t, d.Enter(t.Context(), name, e, 0, time.Now()))
+			_, users := d.Tables()
+			s.fill(t, d, 1000, time.Now().Add(time.Hour))
+
+			tx, err := s.db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			defer tx.Rollback()
+			change := func(condition string) error {
+				_, err := tx.ExecContext(t.Context(), "UPDATE "+users+" SET ends_ms = ends_ms + 1 WHERE "+condition)
+				return err
+			}
+			// MySQL ends the transaction that has changed less.
+			require.NoError(t, change("user_key <> '"+name+"'"))
+			require.NoError(t, change("user_key = '"+name+"' AND id = '"+e.ID.String()+"'"))
+
+			entered := make(chan error, 1)
+			go func() { entered <- d.Enter(within(t, 30*time.Second), name, e, 0, time.Now()) }()
+			s.awaitLockWait(t)
+			require.NoError(t, change("user_key = '"+name+"' AND id = ''"), "the sign-in was not the one that gave way")
+			require.NoError(t, tx.Commit())
+			require.NoError(t, <-entered)
+		})
+	}
+}
+
+// awaitLockWait waits until a transaction waits for a lock.
+func (s *site) awaitLockWait(t *testing.T) {
+	t.Helper()
+	query := `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'`
+	if s.dialect == sqlstore.MySQL {
+		query = `SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`
+	}
+	require.Eventually(t, func() bool {
+		var n int
+		return s.db.QueryRowContext(t.Context(), query).Scan(&n) == nil && n > 0
+	}, 20*time.Second, 250*time.Millisecond) // MySQL answers from a copy that is not asked for too often
+}
+
+// Another process that writes for a while makes SQLite answer SQLITE_BUSY.
+func TestBusySQLiteIsRetriedUntilTheContextEnds(t *testing.T) {
+	s := newSite(t, sqlstore.SQLite, databases[2].open(t))
+	d, other := s.driver(t, s.db), s.pool(t)
+	first := begin(add(0))
+	rec, err := d.Save(t.Context(), nil, first)
+	require.NoError(t, err)
+
+	conn, err := other.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	start := time.Now()
+	_, err = d.Save(within(t, 100*time.Millisecond), rec, further(first, add(1)))
+	require.ErrorIs(t, err, driver.ErrUnavailable)
+	assert.Less(t, time.Since(start), 2*time.Second, "it did not return when the context ended")
+	loaded, err := d.Load(t.Context(), first.ID, time.Now())
+	require.NoError(t, err, "a reader waits for the writer")
+	assert.Equal(t, 0, count(t, loaded))
+
+	saved := make(chan error, 1)
+	go func() {
+		_, err := d.Save(within(t, 10*time.Second), rec, further(first, add(1)))
+		saved <- err
+	}()
+	select {
+	case err := <-saved:
+		t.Fatal("the save did not wait for the other writer", err)
+	case <-time.After(200 * time.Millisecond): // while the other writer holds its lock
+	}
+	_, err = conn.ExecContext(t.Context(), "COMMIT")
+	require.NoError(t, err)
+	require.NoError(t, <-saved)
+}
+
+func TestPoolOfOneConnectionIsEnough(t *testing.T) {
+	onDatabases(t, func(t *testing.T, s *site) {
+		s.db.SetMaxOpenConns(1)
+		s.options.Table = "one connection"
+		d := s.driver(t, s.db)
+		require.NoError(t, d.Migrate(t.Context(), s.db))
+		require.NoError(t, d.Migrate(t.Context(), s.db))
+		require.NoError(t, d.Ping(t.Context()))
+		name := user()
+		each(16, func(int) {
+			ctx := within(t, 30*time.Second)
+			first := begin(add(1))
+			if !assert.NoError(t, d.Enter(ctx, name, entry(first.ID), 0, time.Now())) {
+				return
+			}
+			rec, err := d.Save(ctx, nil, first)
+			assert.NoError(t, err)
+			_, err = d.Save(ctx, rec, further(first, add(1)))
+			assert.NoError(t, err)
+			_, err = d.List(ctx, name, time.Now())
+			assert.NoError(t, err)
+			_, err = d.Cleanup(ctx)
+			assert.NoError(t, err)
+			assert.NoError(t, d.EndBefore(ctx, name, first.Now.Add(-time.Hour)))
+		})
+		all, err := d.List(t.Context(), name, time.Now())
+		require.NoError(t, err)
+		assert.Len(t, all, 16)
+	})
+}

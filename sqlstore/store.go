@@ -1,0 +1,218 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// A table is the driver.Store of the sessions, and what else knows the database. A row is
+// replaced only if its version is still the one that was read.
+type table struct {
+	db       *sql.DB
+	dialect  Dialect
+	names    map[string]string // of the statements
+	text     statements
+	prepared prepared      // SQLite only
+	lockKey  string        // of Migrate
+	writer   chan struct{} // SQLite only: the process's writers take turns rather than poll the file
+}
+
+var (
+	_ driver.Store   = (*table)(nil)
+	_ driver.Swapper = (*table)(nil)
+	_ driver.Pinger  = (*table)(nil)
+)
+
+// errReplica says that what was read may be out of date.
+var errReplica = fmt.Errorf("%w: the server is a read-only replica: what it returns may have been "+
+	"replaced; connect to the primary server", driver.ErrMisconfigured)
+
+// versionSize is how many bytes at the front of what is stored name its state.
+const versionSize = 9
+
+func version(data []byte) []byte { return data[:min(len(data), versionSize)] }
+
+// A row is what is stored under a key.
+type row struct {
+	data    []byte // nil for none
+	expires int64  // milliseconds since 1970
+}
+
+// live returns the data, nil if it has expired.
+func (r row) live() []byte {
+	if r.expires <= time.Now().UnixMilli() {
+		return nil
+	}
+	return r.data
+}
+
+// Get implements driver.Store.
+func (t *table) Get(ctx context.Context, key string) (data []byte, err error) {
+	err = t.retry(ctx, "load", func(ctx context.Context) error {
+		r, err := t.read(ctx, key)
+		data = r.live()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// read returns a row. A replica that lags behind fails, also if it has no row: what it does not know
+// may exist, and what it knows may have been replaced.
+func (t *table) read(ctx context.Context, key string) (r row, err error) {
+	var replica bool
+	err = t.ask(ctx, t.text.load, key, &r.data, &r.expires, &replica)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row{}, t.checkPrimary(ctx)
+	}
+	if err == nil && replica {
+		err = errReplica
+	}
+	if err != nil {
+		return row{}, err
+	}
+	return r, nil
+}
+
+// checkPrimary returns errReplica if the server is a replica.
+func (t *table) checkPrimary(ctx context.Context) error {
+	if t.dialect == SQLite {
+		return nil
+	}
+	var replica bool
+	err := t.db.QueryRowContext(ctx, t.text.replica).Scan(&replica)
+	if err == nil && replica {
+		return errReplica
+	}
+	return err
+}
+
+// Update implements driver.Store. A driver made of a Swapper does not call it.
+func (t *table) Update(ctx context.Context, key string, change func(old []byte) (driver.Entry, error)) error {
+	old, err := t.Get(ctx, key)
+	for conflicts := 1; err == nil; conflicts++ {
+		entry, refused := change(old)
+		if refused != nil || entry.Data == nil {
+			return refused
+		}
+		var swapped bool
+		if old, swapped, err = t.Swap(ctx, key, old, entry); swapped || err != nil {
+			break
+		}
+		if err = pause(ctx, conflicts); err != nil {
+			err = fmt.Errorf("session: save in %s: others changed the row too often: %w", t.dialect, err)
+		}
+	}
+	return err
+}
+
+// Swap implements driver.Swapper in one statement, and a second one after a conflict. It compares the
+// first 9 bytes, which are the row's version.
+func (t *table) Swap(ctx context.Context, key string, old []byte, e driver.Entry) (
+	current []byte, swapped bool, err error,
+) {
+	err = t.retry(ctx, "save", func(ctx context.Context) (err error) {
+		current, swapped, err = t.swap(ctx, key, old, e)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return current, swapped, nil
+}
+
+func (t *table) swap(ctx context.Context, key string, old []byte, e driver.Entry) ([]byte, bool, error) {
+	expires := time.Now().Add(e.TTL).UnixMilli() + 1 // rounded up
+	var err error
+	swapped := false
+	if old == nil {
+		swapped, err = t.insert(ctx, key, e.Data, expires)
+	} else {
+		swapped, err = t.exec(ctx, t.text.update,
+			e.Data, version(e.Data), expires, sweepHour(expires), key, version(old), time.Now().UnixMilli())
+	}
+	if err != nil || swapped {
+		return nil, swapped, err
+	}
+	r, err := t.read(ctx, key)
+	if err != nil {
+		return nil, false, err
+	}
+	current := r.live()
+	if current != nil && string(version(current)) == string(version(e.Data)) { // an attempt without an answer stored it
+		return nil, true, nil
+	}
+	if old == nil && current == nil && r.data != nil { // an expired row is in the way of the insert
+		swapped, err = t.exec(ctx, t.text.replace,
+			e.Data, version(e.Data), expires, sweepHour(expires), key, version(r.data), r.expires)
+		if err == nil && !swapped {
+			r, err = t.read(ctx, key)
+			current = r.live()
+		}
+	}
+	return current, swapped, err
+}
+
+// insert adds a row and reports whether it has: another one may be there.
+func (t *table) insert(ctx context.Context, key string, data []byte, expires int64) (bool, error) {
+	inserted, err := t.exec(ctx, t.text.insert, key, data, version(data), expires, sweepHour(expires))
+	if err != nil && t.dialect.faultOf(err) == duplicate {
+		return false, nil
+	}
+	return inserted, err
+}
+
+// exec sends one statement, and reports whether it has changed one row.
+func (t *table) exec(ctx context.Context, statement string, args ...any) (bool, error) {
+	unlock, err := t.lockWriter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	result, err := t.send(ctx, statement, args...)
+	if err != nil {
+		return false, err
+	}
+	rows, err := result.RowsAffected()
+	return rows == 1, err
+}
+
+// lockWriter waits for the other writers of this process, if the database is a file.
+func (t *table) lockWriter(ctx context.Context) (unlock func(), err error) {
+	if t.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case t.writer <- struct{}{}:
+		return func() { <-t.writer }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// sweepHour returns the first whole hour in which a row has expired, counted from 1970. The cleanup
+// finds rows by it. It changes once an hour where expires_ms changes with every save, so that
+// PostgreSQL need not touch the index (a HOT update).
+func sweepHour(expires int64) int64 { return expires/hour + 1 }
+
+const hour = int64(time.Hour / time.Millisecond)
+
+// Ping implements driver.Pinger.
+func (t *table) Ping(ctx context.Context) error {
+	if _, err := t.Get(ctx, driver.NewID().String()); err != nil {
+		return err
+	}
+	return t.retry(ctx, "ping", func(ctx context.Context) error {
+		if _, err := t.entries(ctx, t.db, ""); err != nil {
+			return err
+		}
+		return t.checkPragmas(ctx, t.db, t.db)
+	})
+}
