@@ -79,7 +79,7 @@ func (d *cookieDriver) open(text string, now time.Time) (*token, *driver.Record,
 func (d *cookieDriver) line(t *token, rec *driver.Record, set func(value []byte) string) string {
 	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
 	defer d.scratch.Put(scratch)
-	plain, _ := rec.AppendBinary(append(scratch[:0:maxCookie], t.secret[:]...))
+	plain := rec.AppendWithoutHistory(append(scratch[:0:maxCookie], t.secret[:]...))
 	return set(d.keys.Seal(scratch[maxCookie:], d.name, plain))
 }
 
@@ -115,13 +115,15 @@ func (d *cookieDriver) Save(ctx context.Context, base *driver.Record, ch *driver
 	if err != nil {
 		return nil, err
 	}
-	if err := d.fits(rec); err != nil {
+	if err := d.fits(rec); err != nil { // before the server is told
 		return nil, err
 	}
 	if d.onServer(rec) {
-		return d.revocation.save(ctx, base, ch)
+		if rec, err = d.revocation.save(ctx, base, ch); err != nil {
+			return nil, err
+		}
 	}
-	return rec, nil
+	return rec, d.fits(rec)
 }
 
 // End ends a session on the server if Revocation is set. A session that the server does not know,
@@ -143,7 +145,7 @@ func (d *cookieDriver) End(ctx context.Context, base *driver.Record, e *driver.E
 
 // fits returns a *SizeError if a record is too large for the cookie.
 func (d *cookieDriver) fits(rec *driver.Record) error {
-	size := len(d.name) + sealed.SealedLen(secretBytes+rec.Size())
+	size := len(d.name) + sealed.SealedLen(secretBytes+rec.SizeWithoutHistory())
 	if size <= maxCookie {
 		return nil
 	}

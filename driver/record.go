@@ -240,6 +240,28 @@ func (r *Record) AppendBinary(dst []byte) ([]byte, error) { return append(dst, r
 // Size returns how many bytes AppendBinary appends.
 func (r *Record) Size() int { return len(r.packed) }
 
+// AppendWithoutHistory appends the stored form of the record without the saves before the last one and
+// without the replaced secrets: for a record in a cookie, where every byte counts and no other save can
+// meet it.
+func (r *Record) AppendWithoutHistory(dst []byte) []byte {
+	first := r.firstAccepted()
+	dst = append(dst, r.packed[:atSaves]...)
+	dst = append(dst, 0, byte((int(r.account)-first)/credentialSize))
+	return append(dst, r.packed[first:]...)
+}
+
+// SizeWithoutHistory returns how many bytes AppendWithoutHistory appends.
+func (r *Record) SizeWithoutHistory() int { return headSize + 1 + len(r.packed) - r.firstAccepted() }
+
+// firstAccepted returns where the accepted credentials begin. The replaced ones stand before them.
+func (r *Record) firstAccepted() int {
+	at := int(r.credentials)
+	for at < int(r.account) && uint64At(r.packed[at+credentialSize-8:])&replacedBit != 0 {
+		at += credentialSize
+	}
+	return at
+}
+
 func (r *Record) milli(at int) Milli { return Milli(uint64At(r.packed[at:])) }
 
 // part returns the packed entries of one part.

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -295,4 +296,33 @@ func TestRecordWithTheIdentityOfAnotherKeepsItsValues(t *testing.T) {
 			require.Equal(t, want, bookOf(got), "%s with the identity of %s", name, otherName)
 		}
 	}
+}
+
+func TestRecordWithoutHistoryKeepsEverythingElse(t *testing.T) {
+	rec := apply(t, begin(driver.Op{Kind: driver.Set, Part: driver.Data, Key: "a", Encoded: "1"},
+		driver.Op{Kind: driver.Set, Part: driver.Flash, Key: "f", Encoded: "2"}), nil)
+	for number := uint64(2); number < 12; number++ {
+		ch := save(number)
+		ch.Expect, ch.Install, ch.Replace = secret(byte(number-1)), secret(byte(number)), true
+		if number == 2 {
+			ch.Expect = rec.Credentials()[0].Digest
+		}
+		rec = apply(t, ch, rec)
+	}
+	packed := rec.AppendWithoutHistory(nil)
+	assert.Len(t, packed, rec.SizeWithoutHistory())
+	assert.Less(t, len(packed), rec.Size()-7*8-3*40)
+	short, err := driver.ParseRecord(packed)
+	require.NoError(t, err)
+	assert.True(t, short.Accepts(secret(11)))
+	assert.Len(t, short.Credentials(), 1)
+	assert.Equal(t, rec.LastSave(), short.LastSave())
+	assert.False(t, short.Applied(10))
+	assert.Equal(t, rec.ID(), short.ID())
+	assert.Equal(t, rec.ExpiresAt(), short.ExpiresAt())
+	for _, p := range []driver.Part{driver.Data, driver.Account} {
+		assert.Equal(t, maps.Collect(rec.Values(p)), maps.Collect(short.Values(p)))
+	}
+	assert.Equal(t, slices.Collect(rec.Flash()), slices.Collect(short.Flash()))
+	assert.Equal(t, packed, short.AppendWithoutHistory(nil))
 }
