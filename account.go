@@ -83,6 +83,9 @@ func (s *Session) beginAnew() {
 		s.pending.set(driver.Account, accountHints, described)
 	}
 	s.flash.read = nil
+	if err := updateFromNothing(s.pending.ops, s.pending.updates); err != nil {
+		s.rejectRequest(err)
+	}
 }
 
 // Logout ends the session as Destroy does. Call it when a user signs out. On the cookie driver a

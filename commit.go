@@ -211,6 +211,9 @@ func (s *Session) Reload() error {
 		s.lose(ended)
 		return ErrNoSession
 	}
+	if s.stored == s.loaded.record { // this request has not saved it: it is as if it had come so
+		s.loaded.record = c.record
+	}
 	s.stored = c.record
 	return nil
 }
@@ -226,9 +229,9 @@ func (s *Session) lostError() error {
 // it came.
 func (s *Session) reload() (candidate, error) {
 	if s.source.cookies != nil {
-		return s.tryToken(s.token, s.stored)
+		return s.tryToken(s.token, s.stored, s.now())
 	}
-	return s.tryToken(s.token, nil)
+	return s.tryToken(s.token, nil, s.now())
 }
 
 // BeforeHijack stores what needs no cookie, before the connection is taken over. It implements
@@ -241,7 +244,13 @@ func (r *requestState) BeforeHijack() error {
 		if err := s.check(false); err != nil {
 			return err
 		}
-		if s.isUntouched() || s.awaitsCookie() || s.source.cookies != nil && !s.endings.called {
+		if s.isUntouched() {
+			continue
+		}
+		if err := s.end(&s.endings.before); err != nil { // also if what follows needs a cookie
+			return err
+		}
+		if s.awaitsCookie() || s.source.cookies != nil && !s.endings.called {
 			continue
 		}
 		if err := s.saveAtCommit(); err != nil {

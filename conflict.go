@@ -17,7 +17,7 @@ func (s *Session) resolve(sv *save, err error) error {
 	current := conflict.Current
 	switch {
 	case sv.New && s.source.byIP: // another first request of the address was sooner
-		sv.New, sv.base, sv.Install = false, current, driver.Digest{}
+		sv.New, sv.Restart, sv.base, sv.Install = false, false, current, driver.Digest{}
 		sv.Expect = sv.token.digest
 		return nil
 	case sv.New: // the id is taken
@@ -61,7 +61,7 @@ func (s *Session) resolveReplaced(sv *save, current *driver.Record) error {
 	case user != "": // somebody else has signed in
 		s.endings.after = append(s.endings.after, endable{id: current.ID(), secret: sv.Expect, record: current})
 		sv.beginSession(s.source)
-		sv.dropSwaps()
+		return updateFromNothing(sv.Ops, sv.updates)
 	default: // somebody has signed in: a Regenerate must not keep the old token's holder in
 		return ErrEnded
 	}
@@ -86,7 +86,6 @@ func (sv *save) beginWithData(src *source) {
 	loaded := sv.base
 	sv.beginSession(src)
 	sv.Restart = true
-	sv.dropSwaps()
 	if loaded == nil || sv.clearsData() {
 		return
 	}
@@ -106,14 +105,20 @@ func (sv *save) clearsData() bool {
 	return false
 }
 
-// dropSwaps makes the results of Update plain values: nobody else changes a session that begins.
-func (sv *save) dropSwaps() {
-	for i := range sv.Ops {
-		if op := &sv.Ops[i]; op.Kind == driver.Swap {
-			op.Kind, op.Old = driver.Set, ""
+// updateFromNothing runs the functions of Update for a session that begins without data.
+func updateFromNothing(ops []driver.Op, updates map[string]updateFunc) error {
+	for i := range ops {
+		op := &ops[i]
+		if op.Kind != driver.Swap || op.Old == "" {
+			continue
 		}
+		encoded, err := updates[op.Key]("")
+		if err != nil {
+			return &driver.ValueError{Op: "update", Key: op.Key, Reason: err.Error()}
+		}
+		op.Old, op.Encoded = "", encoded
 	}
-	sv.updates = nil
+	return nil
 }
 
 // updateAgain runs the functions of Update on the values that the record holds by now.

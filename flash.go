@@ -105,10 +105,11 @@ func (s *Session) ResetFlash() { s.clear(driver.Flash) }
 
 // arrivedFlash returns the flash that came with this request.
 func (s *Session) arrivedFlash() []driver.FlashValue {
-	if s.loaded.record == nil || !s.loaded.record.HasFlash() {
-		return nil
+	arrived := s.loaded.arrived
+	if arrived == nil || !arrived.HasFlash() || s.stored == nil || s.stored.ID() != arrived.ID() {
+		return nil // it came with another session, if any
 	}
-	return slices.Collect(s.loaded.record.Flash())
+	return slices.Collect(arrived.Flash())
 }
 
 // mayExpire reports whether this request has neither replaced nor deleted a flash value that came,

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -160,24 +159,18 @@ func (s *Session) end(list *[]endable) error {
 	if len(*list) == 0 {
 		return nil
 	}
-	faults := make([]error, len(*list))
-	if len(*list) == 1 {
-		faults[0] = s.endOne((*list)[0])
-	} else {
-		var wait sync.WaitGroup
-		for i, e := range *list {
-			wait.Go(func() { faults[i] = s.endOne(e) })
-		}
-		wait.Wait()
-	}
+	var mu sync.Mutex
 	var left []endable
-	for i, err := range faults {
+	err := forEach(len(*list), *list, func(e endable) error {
+		err := s.endOne(e)
 		if err != nil {
-			left = append(left, (*list)[i])
+			mu.Lock()
+			defer mu.Unlock()
+			left = append(left, e)
 		}
-	}
+		return err
+	})
 	*list = left
-	err := errors.Join(faults...)
 	if err != nil {
 		s.noteProblem(err)
 	}

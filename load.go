@@ -27,14 +27,15 @@ const (
 // A loadResult is what was found when a session was opened.
 type loadResult struct {
 	status   loadStatus
+	several  bool           // different cookies of the name came
+	forFlash bool           // opened only to expire pending flash: that fails no request
+	walks    int32          // look-ups in the data of stored
 	at       time.Time      // flash and locks are judged by it
 	record   *driver.Record // of status live
+	arrived  *driver.Record // as it came with the request, with its flash
 	token    *token         // of status live and replaced
 	current  *driver.Record // of status replaced: it no longer accepts token, and the request reads nothing of it
 	err      error          // of status anonymous and failed
-	several  bool           // different cookies of the name came
-	forFlash bool           // opened only to expire pending flash: that fails no request
-	walks    int            // look-ups in the data of stored
 	index    *dataIndex     // nil while there are few
 }
 
@@ -126,7 +127,7 @@ func (s *Session) find() error {
 	if s.source.byIP {
 		var t *token
 		if t, err = s.addressToken(); err == nil {
-			best, err = s.tryToken(t, nil)
+			best, err = s.tryToken(t, nil, s.loaded.at)
 		}
 	} else if found := cookie.Find(s.request.cookies, s.source.cookie); len(found.List()) == 1 {
 		best, err = s.tryCookie(found.List()[0])
@@ -171,7 +172,7 @@ func (s *Session) adopt(c candidate) {
 		s.loaded.current = c.record
 		return
 	}
-	s.loaded.record = c.record
+	s.loaded.record, s.loaded.arrived = c.record, c.record
 	s.stored, s.token = c.record, c.token
 	s.noteUser(c.record)
 	if isFirstUse(c.record) {
@@ -206,13 +207,13 @@ func (s *Session) addressToken() (*token, error) {
 func (s *Session) tryCookie(text string) (candidate, error) {
 	if s.source.cookies == nil {
 		if t, ok := parseToken(s.source.cookie, text); ok {
-			return s.tryToken(t, nil)
+			return s.tryToken(t, nil, s.loaded.at)
 		}
 		return candidate{status: absent}, nil
 	}
 	t, rec, err := s.source.cookies.open(text, s.loaded.at)
 	if err == nil {
-		return s.tryToken(t, rec)
+		return s.tryToken(t, rec, s.loaded.at)
 	}
 	if errors.Is(err, errTampered) {
 		s.request.manager.stats.tampered.Add(1)
@@ -222,29 +223,29 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 	return candidate{status: absent}, nil
 }
 
-// tryToken loads what a token opens. rec is what came in the cookie itself, or nil.
-func (s *Session) tryToken(t *token, rec *driver.Record) (candidate, error) {
+// tryToken loads what a token opens at a time. rec is what came in the cookie itself, or nil.
+func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candidate, error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	s.request.manager.stats.loads.Add(1)
 	began := s.began()
 	var err error
 	if rec == nil {
-		rec, err = s.source.driver.Load(ctx, t.id, s.loaded.at)
+		rec, err = s.source.driver.Load(ctx, t.id, now)
 	} else {
-		rec, err = s.source.cookies.load(ctx, rec, s.loaded.at)
+		rec, err = s.source.cookies.load(ctx, rec, now)
 	}
 	if err = s.answered("load", t.id, began, err); err == nil {
-		return s.judge(t, rec), nil
+		return s.judge(t, rec, now), nil
 	}
-	return s.notFound(err)
+	return s.notFound(err, now)
 }
 
 // notFound decides what an error of a load means.
-func (s *Session) notFound(err error) (candidate, error) {
+func (s *Session) notFound(err error, now time.Time) (candidate, error) {
 	var tombstone *driver.EndedError
 	switch {
-	case errors.As(err, &tombstone) && !s.wasUnderWay(s.loaded.at.Add(-tombstone.Ago)):
+	case errors.As(err, &tombstone) && !s.wasUnderWay(now.Add(-tombstone.Ago)):
 		return candidate{status: absent}, nil
 	case errors.Is(err, ErrEnded): // some drivers cannot say when
 		return candidate{status: ended}, nil
@@ -256,8 +257,8 @@ func (s *Session) notFound(err error) (candidate, error) {
 }
 
 // judge decides whether a token opens a record.
-func (s *Session) judge(t *token, rec *driver.Record) candidate {
-	now, digest := s.loaded.at, t.digest
+func (s *Session) judge(t *token, rec *driver.Record, now time.Time) candidate {
+	digest := t.digest
 	if !now.Before(s.source.expiresAt(rec)) {
 		s.noteUnknown(s.source.expiredBy(rec, now), rec)
 		return candidate{status: absent}

@@ -58,7 +58,12 @@ func (r *requestState) serve(next http.Handler) {
 // carryBack gives the incoming request what the handler has left in its copy, as if the middleware
 // were not there: net/http removes the files of a parsed form, and outer middleware sees the
 // pattern that matched.
-func (r *requestState) carryBack() { *r.incoming = *r.handed.WithContext(r.Context) }
+func (r *requestState) carryBack() {
+	var few [2]*Session
+	sessions := r.lockSessions(few[:0]) // they look at the incoming request
+	defer unlock(sessions)
+	*r.incoming = *r.handed.WithContext(r.Context)
+}
 
 // finish ends a request whose handler has returned: it commits if nothing was written, and saves
 // what came after the header if that needs no cookie.

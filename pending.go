@@ -243,6 +243,31 @@ func (p *pendingChanges) take() ([]driver.Op, map[string]updateFunc) {
 	return ops, updates
 }
 
+// follow makes the changes of later follow those of p. It rejects an increment that is impossible by
+// now.
+func (p *pendingChanges) follow(later *pendingChanges, reject func(key string, err error)) {
+	if later.clearData {
+		p.clear(driver.Data)
+	}
+	if later.clearFlash {
+		p.clear(driver.Flash)
+	}
+	for i := range later.ops {
+		switch op := &later.ops[i]; op.Kind {
+		case driver.Add:
+			if err := p.increment(op.Key, op.By); err != nil {
+				reject(op.Key, err)
+			}
+		case driver.Append, driver.Keep, driver.Expire:
+			p.add(op)
+		case driver.Swap:
+			p.update(op.Key, op.Old, op.Encoded, later.updates[op.Key])
+		default:
+			p.put(op)
+		}
+	}
+}
+
 // dropAccount removes the operations on the account part.
 func (p *pendingChanges) dropAccount() {
 	p.ops = slices.DeleteFunc(p.ops, func(op driver.Op) bool { return op.Part == driver.Account })

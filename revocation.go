@@ -79,9 +79,14 @@ func (v *revocation) save(ctx context.Context, base *driver.Record, ch *driver.C
 		return ch.Apply(rec)
 	}
 	v.home.used.Store(true)
-	known := base
-	if base != nil && base.User() == "" { // a visitor has no record on the server
-		known, onServer.New = nil, true
+	var known *driver.Record              // the server's own: the one in the cookie has content too
+	if base != nil && base.User() == "" { // a visitor has none
+		onServer.New = true
+	} else if base != nil {
+		var err error
+		if known, err = v.known(ctx, base.ID(), ch.Now); err != nil {
+			return nil, err
+		}
 	}
 	onServer.Limits.Idle += ch.Limits.Idle/usePartInCookie + v.window // the cookie's own idle timeout counts
 	ends := v.countEnds()
@@ -99,6 +104,14 @@ func (v *revocation) save(ctx context.Context, base *driver.Record, ch *driver.C
 		return ch.Apply(nil)
 	}
 	return ch.Apply(base)
+}
+
+// known returns the record that the server has, or had within the window.
+func (v *revocation) known(ctx context.Context, id driver.ID, now time.Time) (*driver.Record, error) {
+	if rec, ok := v.lookup(id, now); ok {
+		return rec, nil
+	}
+	return v.home.driver.Load(ctx, id, now)
 }
 
 func accountOps(all []driver.Op) (ops []driver.Op) {

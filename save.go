@@ -101,9 +101,6 @@ func (s *Session) plan() *save {
 	}
 	sv.Restart = sv.New || s.restartsLifetime()
 	sv.Ops, sv.updates = s.pending.take()
-	if sv.New {
-		sv.dropSwaps()
-	}
 	s.setFlashEnds(sv)
 	s.identity = identityChange{}
 	return sv
@@ -308,9 +305,7 @@ func (s *Session) restore(sv *save, err error) {
 			s.pending.clearFlash = true
 		}
 	}
-	for _, op := range later.ops {
-		s.pending.put(&op)
-	}
+	s.pending.follow(&later, func(key string, err error) { s.reject(opKey{key, driver.Data}, err) })
 	s.identity = sv.identity
 	var value *driver.ValueError
 	var size *SizeError

@@ -61,7 +61,7 @@ func (s *Session) cookieLines(ended bool) []string {
 	cookies, r := s.request.manager.cookies, s.request.incoming
 	lines := cookies.ExpireVariants(s.source.cookie, r.Host, r.URL.EscapedPath(), s.secure())
 	switch {
-	case s.hasNewCookie():
+	case s.stored != nil: // some clients take a line above for the current cookie
 		lines = append(lines, s.newCookie())
 	case ended && s.stored == nil:
 		lines = append(lines, cookies.Expire(s.source.cookie, s.secure()))

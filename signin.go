@@ -52,6 +52,7 @@ func (s *Session) enterIndex(ctx context.Context, sv *save) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		now = s.now() // makeRoom goes by it too
 	}
 }
 

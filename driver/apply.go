@@ -3,6 +3,7 @@ package driver
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // errOutcomeUnknown is an ErrUnavailable: a repeated save that came too late.
@@ -27,7 +28,7 @@ func (ch *Changes) Apply(rec *Record) (*Record, error) {
 		return ch.merge(nil)
 	case rec.Applied(ch.Number):
 		return rec, nil
-	case !ch.Now.Before(rec.ExpiresWithin(ch.Limits)):
+	case !ch.Now.Before(ch.endOf(rec)):
 		return ch.Apply(nil) // an expired record stands for none
 	case ch.New:
 		return nil, &ConflictError{Current: rec}
@@ -37,6 +38,15 @@ func (ch *Changes) Apply(rec *Record) (*Record, error) {
 		return nil, &ConflictError{Current: rec}
 	}
 	return ch.merge(rec)
+}
+
+// endOf returns when a record ends by its own limits and by those of the configuration, which
+// ch.Limits are unless Session.Remember sets them.
+func (ch *Changes) endOf(rec *Record) time.Time {
+	if ch.Limits.Remembered {
+		return rec.ExpiresAt()
+	}
+	return rec.ExpiresWithin(ch.Limits)
 }
 
 // merge writes the next record.
