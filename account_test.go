@@ -3,7 +3,6 @@ package session_test
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,97 +13,28 @@ import (
 
 	"example.com/session"
 	"example.com/session/driver"
-	"example.com/session/internal/casstore"
 	"example.com/session/internal/redistest"
 	"example.com/session/internal/suites/kit"
 )
 
-// accountDrivers are the ways in which the sessions of a user can be kept track of.
-var accountDrivers = []string{"memory", "redis", "store", "cookie, revoked in memory", "cookie, revoked in redis"}
-
-// eachAccountDriver runs a test on each of them.
-func eachAccountDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
-	t.Helper()
-	for _, name := range accountDrivers {
-		t.Run(name, func(t *testing.T) { test(t, accountConfig(t, name)) })
-	}
-}
-
-func accountConfig(t *testing.T, name string) session.Config {
-	t.Helper()
-	switch name {
-	case "store":
-		cfg := kit.DriverConfig(t, "memory")
-		cfg.Default, cfg.Drivers = "store", map[string]session.Driver{"store": session.StoreDriver(new(casstore.Store))}
-		return cfg
-	case "cookie, revoked in memory":
-		cfg := kit.DriverConfig(t, "cookie")
-		cfg.Cookie.Revocation = "memory"
-		return cfg
-	case "cookie, revoked in redis":
-		cfg := kit.DriverConfig(t, "redis")
-		cfg.Default, cfg.Cookie.Revocation = "cookie", "redis"
-		return cfg
-	}
-	return kit.DriverConfig(t, name)
-}
-
-// login signs a visitor in and returns the handle of its session.
-func login(v *kit.Visitor, user string, hints ...string) (handle string) {
-	v.T.Helper()
-	v.Visit(func(s *session.Session) {
-		s.Login(user)
-		for i := 0; i+1 < len(hints); i += 2 {
-			s.Describe(map[string]string{hints[i]: hints[i+1]})
-		}
-	})
-	v.Visit(func(s *session.Session) {
-		handle = s.Handle()
-		got, ok := s.User()
-		assert.True(v.T, ok, "the sign-in was not stored: %v", s.Err())
-		assert.Equal(v.T, user, got)
-	})
-	return handle
-}
-
 func loginAnew(v *kit.Visitor, user string) string {
-	login(v, user)
-	return userOf(v)
-}
-
-// userOf returns who is signed in, "" for nobody.
-func userOf(v *kit.Visitor) (user string) {
-	v.T.Helper()
-	v.Visit(func(s *session.Session) { user, _ = s.User() })
-	return user
-}
-
-// handles returns the handles of a user's sessions, sorted.
-func handles(t *testing.T, m *session.Manager, user string) []string {
-	t.Helper()
-	infos, err := m.Sessions(t.Context(), user)
-	require.NoError(t, err)
-	found := []string{}
-	for _, info := range infos {
-		found = append(found, info.Handle)
-	}
-	slices.Sort(found)
-	return found
+	kit.Login(v, user)
+	return kit.UserOf(v)
 }
 
 // ASVS 7.2.4.
 func TestTokenFromBeforeTheSignInOpensNothing(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
 		v.Visit(func(s *session.Session) { s.Set("cart", 3) })
 		planted := v.CookieHeader()
-		first := login(v, "ann")
+		first := kit.Login(v, "ann")
 		v.Visit(func(s *session.Session) { assert.Equal(t, 3, s.GetInt("cart"), "a visitor's data stays") })
 		again := v.CookieHeader()
 		c.Advance(6 * time.Second) // no request with the planted token is under way any more
-		second := login(v, "ann")
+		second := kit.Login(v, "ann")
 		c.Advance(6 * time.Second)
 		assert.Equal(t, first, second, "the session stays, its token is a new one")
 
@@ -115,17 +45,17 @@ func TestTokenFromBeforeTheSignInOpensNothing(t *testing.T) {
 				assert.True(t, s.IsNew() || cfg.Default == "cookie" && old == planted, "a visitor's cookie has no record")
 			}, "Cookie", old)
 		}
-		assert.Equal(t, []string{second}, handles(t, m, "ann"))
+		assert.Equal(t, []string{second}, kit.Handles(t, m, "ann"))
 	})
 }
 
 // ASVS 7.4.1.
 func TestCopyOfACookieDoesNotOpenAfterLogout(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		copied := v.CookieHeader()
 		p := v.Visit(func(s *session.Session) { s.Logout() })
 		require.NotNil(t, p.Cookie("s_"+cfg.Default), "the cookie is cleared")
@@ -139,66 +69,66 @@ func TestCopyOfACookieDoesNotOpenAfterLogout(t *testing.T) {
 				assert.Empty(t, s.All())
 			}, "Cookie", copied)
 		}
-		assert.Empty(t, handles(t, m, "ann"))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
 	})
 }
 
 // A sign-out does not need to open the session first.
 func TestLogoutEndsASessionThatWasNotOpened(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		copied := v.CookieHeader()
 		c.Advance(time.Minute)
 		v.Visit(func(s *session.Session) { s.Logout() })
 		c.Advance(time.Minute)
 		v.Stranger().Visit(func(s *session.Session) { assert.True(t, s.IsNew()) }, "Cookie", copied)
-		assert.Empty(t, handles(t, m, "ann"))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
 	})
 }
 
 func TestNextUserSeesNoDataOfTheFirst(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		v.Visit(func(s *session.Session) { s.Set("letters", "secret"); s.Flash("note", "for ann") })
 		v.Visit(func(s *session.Session) { s.Login("bob"); s.Set("hello", "bob") })
 		v.Visit(func(s *session.Session) { assert.Equal(t, map[string]any{"hello": "bob"}, s.All()) })
-		assert.Empty(t, handles(t, m, "ann"))
-		assert.Len(t, handles(t, m, "bob"), 1)
+		assert.Empty(t, kit.Handles(t, m, "ann"))
+		assert.Len(t, kit.Handles(t, m, "bob"), 1)
 	})
 }
 
 // ASVS 7.3.2, NIST SP 800-63B-4 section 5.2.
 func TestOnlyASignInStartsTheLifetimeAnew(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Lifetime, cfg.IdleTimeout = 3*time.Hour, 2*time.Hour
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		for range 2 {
 			c.Advance(time.Hour)
 			v.Visit(func(s *session.Session) { s.Regenerate() })
 		}
-		require.Equal(t, "ann", userOf(v))
+		require.Equal(t, "ann", kit.UserOf(v))
 		c.Advance(time.Hour)
-		assert.Empty(t, userOf(v), "no Regenerate extends a sign-in")
+		assert.Empty(t, kit.UserOf(v), "no Regenerate extends a sign-in")
 
-		login(v, "ann")
+		kit.Login(v, "ann")
 		c.Advance(2*time.Hour - time.Second)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		c.Advance(2*time.Hour - time.Second)
-		assert.Equal(t, "ann", userOf(v), "another sign-in does")
+		assert.Equal(t, "ann", kit.UserOf(v), "another sign-in does")
 	})
 }
 
 // ASVS 7.5.1, 7.5.3.
 func TestSessionSaysHowFreshTheSignInIs(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
@@ -206,7 +136,7 @@ func TestSessionSaysHowFreshTheSignInIs(t *testing.T) {
 			assert.Zero(t, s.AuthenticatedAt())
 			assert.False(t, s.FreshWithin(time.Hour))
 		})
-		login(v, "ann")
+		kit.Login(v, "ann")
 		at := c.Now()
 		c.Advance(10 * time.Minute)
 		v.Visit(func(s *session.Session) { s.Regenerate() })
@@ -220,16 +150,16 @@ func TestSessionSaysHowFreshTheSignInIs(t *testing.T) {
 
 // NIST SP 800-63B-4, section 2.2.3.
 func TestLockAfterAsksTheUserToSignInAgain(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.LockAfter, cfg.IdleTimeout = 15*time.Minute, 4*time.Hour
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		v.Visit(func(s *session.Session) { s.Set("draft", "half a letter") })
 		for range 4 {
 			c.Advance(10 * time.Minute)
-			require.Equal(t, "ann", userOf(v), "an active user stays signed in")
+			require.Equal(t, "ann", kit.UserOf(v), "an active user stays signed in")
 		}
 		c.Advance(15 * time.Minute)
 		for range 3 { // a locked session stays locked
@@ -244,7 +174,7 @@ func TestLockAfterAsksTheUserToSignInAgain(t *testing.T) {
 			v.Visit(func(s *session.Session) { s.Regenerate(); s.Flash("note", "sign in, please") })
 			c.Advance(time.Minute)
 		}
-		login(v, "ann")
+		kit.Login(v, "ann")
 		v.Visit(func(s *session.Session) {
 			assert.Equal(t, "half a letter", s.Get("draft"))
 			_, locked := s.Locked()
@@ -255,17 +185,17 @@ func TestLockAfterAsksTheUserToSignInAgain(t *testing.T) {
 
 // Reset and Flush clear what the application stored. Who is signed in is not part of that.
 func TestFlushLeavesTheUserSignedIn(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
-		login(v, "ann", "agent", "phone")
+		kit.Login(v, "ann", "agent", "phone")
 		v.Visit(func(s *session.Session) { s.Set("a", 1); s.Flush() })
-		assert.Equal(t, "ann", userOf(v))
+		assert.Equal(t, "ann", kit.UserOf(v))
 	})
 }
 
 // The limits that Remember set for one user do not apply to the next one.
 func TestNextUserDoesNotGetTheRememberedLimits(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		const month = 30 * 24 * time.Hour
 		m := kit.NewManager(t, cfg)
 		clock := kit.SetClock(m)
@@ -277,18 +207,18 @@ func TestNextUserDoesNotGetTheRememberedLimits(t *testing.T) {
 		require.NotNil(t, p.Cookie(name))
 		assert.Equal(t, 24*60*60, p.Cookie(name).MaxAge)
 		clock.Advance(time.Hour)
-		assert.Empty(t, userOf(v), "the configured idle timeout")
+		assert.Empty(t, kit.UserOf(v), "the configured idle timeout")
 
 		p = v.Visit(func(s *session.Session) { s.Login("bob"); s.Remember(month) })
 		assert.Equal(t, int(month.Seconds()), p.Cookie(name).MaxAge, "the same request may remember its own user")
 		clock.Advance(20 * 24 * time.Hour)
-		assert.Equal(t, "bob", userOf(v))
+		assert.Equal(t, "bob", kit.UserOf(v))
 	})
 }
 
 // A sign-in never fails because of a label.
 func TestLongDescriptionIsShortenedAndTheSignInHolds(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		for name, hints := range map[string]map[string]string{
 			"ascii":   {"agent": strings.Repeat("Mozilla/5.0 ", 92), "place": "Oslo"}, // 1,104 bytes
@@ -298,7 +228,7 @@ func TestLongDescriptionIsShortenedAndTheSignInHolds(t *testing.T) {
 			v := kit.NewVisitor(t, m)
 			p := v.Visit(func(s *session.Session) { s.Login(name); s.Describe(hints) })
 			assert.Equal(t, http.StatusOK, p.StatusCode)
-			assert.Equal(t, name, userOf(v))
+			assert.Equal(t, name, kit.UserOf(v))
 			infos, err := m.Sessions(t.Context(), name)
 			require.NoError(t, err)
 			require.Len(t, infos, 1)
@@ -343,7 +273,7 @@ func TestRequireUserServesSignedInUsersOnly(t *testing.T) {
 		return m.Middleware(mux)
 	}
 	t.Run("by status", func(t *testing.T) {
-		eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 			cfg.LockAfter = 10 * time.Minute
 			m := kit.NewManager(t, cfg)
 			clock := kit.SetClock(m)
@@ -420,5 +350,5 @@ func TestLimitsLongerThanThePresetAreRefused(t *testing.T) {
 	p := v.Visit(func(s *session.Session) { s.Login("ann"); s.Remember(24 * time.Hour) })
 	assert.Equal(t, http.StatusInternalServerError, p.StatusCode)
 	v.Visit(func(s *session.Session) { s.Login("ann"); s.Remember(12 * time.Hour) })
-	assert.Equal(t, "ann", userOf(v))
+	assert.Equal(t, "ann", kit.UserOf(v))
 }

@@ -24,15 +24,15 @@ import (
 
 // ASVS 7.5.2.
 func TestUserSeesEachOfItsSessions(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		phone := kit.NewVisitor(t, m)
-		phoneHandle := login(phone, "ann", "agent", "phone")
+		phoneHandle := kit.Login(phone, "ann", "agent", "phone")
 		c.Advance(10 * time.Minute)
 		laptop := phone.Stranger()
-		laptopHandle := login(laptop, "ann", "agent", "laptop")
-		login(phone.Stranger(), "bob")
+		laptopHandle := kit.Login(laptop, "ann", "agent", "laptop")
+		kit.Login(phone.Stranger(), "bob")
 		c.Advance(10 * time.Minute)
 		phone.Visit(func(s *session.Session) { s.Set("page", 2) })
 		used := c.Now()
@@ -62,33 +62,33 @@ func TestUserSeesEachOfItsSessions(t *testing.T) {
 
 // A list that counts as use would keep a thief's session alive.
 func TestListOfSessionsIsNoUseOfThem(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		for range 7 {
 			c.Advance(10 * time.Minute)
-			handles(t, m, "ann")
+			kit.Handles(t, m, "ann")
 		}
-		assert.Empty(t, userOf(v))
+		assert.Empty(t, kit.UserOf(v))
 		if cfg.Default != "cookie" { // whose record on the server idles a tenth longer
-			assert.Empty(t, handles(t, m, "ann"))
+			assert.Empty(t, kit.Handles(t, m, "ann"))
 		}
 	})
 }
 
 func TestEndedSessionIsSignedOutAtItsNextRequest(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		phone := kit.NewVisitor(t, m)
-		login(phone, "ann")
+		kit.Login(phone, "ann")
 		laptop := phone.Stranger()
-		lost := login(laptop, "ann")
+		lost := kit.Login(laptop, "ann")
 		require.NoError(t, m.End(t.Context(), "ann", lost))
-		assert.Empty(t, userOf(laptop))
-		assert.Equal(t, "ann", userOf(phone))
-		assert.NotContains(t, handles(t, m, "ann"), lost)
+		assert.Empty(t, kit.UserOf(laptop))
+		assert.Equal(t, "ann", kit.UserOf(phone))
+		assert.NotContains(t, kit.Handles(t, m, "ann"), lost)
 		assert.ErrorIs(t, m.End(t.Context(), "ann", lost), session.ErrNoSession, "it is ended already")
 		assert.Equal(t, "ann", loginAnew(laptop, "ann"), "and the browser can sign in again")
 	})
@@ -96,55 +96,55 @@ func TestEndedSessionIsSignedOutAtItsNextRequest(t *testing.T) {
 
 // CVE-2017-18878.
 func TestNobodyEndsASessionOfSomebodyElse(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		handle := login(v, "ann")
-		login(v.Stranger(), "bob")
+		handle := kit.Login(v, "ann")
+		kit.Login(v.Stranger(), "bob")
 		for _, user := range []string{"bob", "", "ann ", "Ann"} {
 			assert.ErrorIs(t, m.End(t.Context(), user, handle), session.ErrNoSession)
 		}
 		for _, wrong := range []string{"", "!", handle[1:], handle + "A"} {
 			assert.ErrorIs(t, m.End(t.Context(), "ann", wrong), session.ErrNoSession)
 		}
-		assert.Equal(t, "ann", userOf(v))
+		assert.Equal(t, "ann", kit.UserOf(v))
 	})
 }
 
 // ASVS 7.4.2, 7.4.3, 7.4.5.
 func TestAllSessionsOfAUserEndInOneCall(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		phone := kit.NewVisitor(t, m)
 		laptop, bob := phone.Stranger(), phone.Stranger()
-		login(phone, "ann")
-		login(laptop, "ann")
-		login(bob, "bob")
+		kit.Login(phone, "ann")
+		kit.Login(laptop, "ann")
+		kit.Login(bob, "bob")
 
 		var kept string
 		laptop.Visit(func(s *session.Session) {
 			assert.NoError(t, m.EndOthers(t.Context(), s))
 			kept = s.Handle()
 		})
-		assert.Empty(t, userOf(phone))
-		assert.Equal(t, "ann", userOf(laptop))
-		assert.Equal(t, []string{kept}, handles(t, m, "ann"))
+		assert.Empty(t, kit.UserOf(phone))
+		assert.Equal(t, "ann", kit.UserOf(laptop))
+		assert.Equal(t, []string{kept}, kit.Handles(t, m, "ann"))
 		laptop.Visit(func(s *session.Session) { s.Regenerate() })
-		assert.Equal(t, "ann", userOf(laptop), "the session that was kept works as before")
+		assert.Equal(t, "ann", kit.UserOf(laptop), "the session that was kept works as before")
 
-		login(phone, "ann")
+		kit.Login(phone, "ann")
 		require.NoError(t, m.EndAll(t.Context(), "ann"))
-		assert.Empty(t, userOf(phone))
-		assert.Empty(t, userOf(laptop))
-		assert.Empty(t, handles(t, m, "ann"))
-		assert.Equal(t, "bob", userOf(bob))
+		assert.Empty(t, kit.UserOf(phone))
+		assert.Empty(t, kit.UserOf(laptop))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
+		assert.Equal(t, "bob", kit.UserOf(bob))
 		assert.Equal(t, "ann", loginAnew(phone, "ann"))
 	})
 }
 
 // A handler signs the user in, or changes the password, and ends all other sessions.
 func TestSignInAndEndingInOneRequestKeepsTheNewSession(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
@@ -167,18 +167,18 @@ func TestSignInAndEndingInOneRequestKeepsTheNewSession(t *testing.T) {
 			},
 		} {
 			c.Advance(time.Minute)
-			login(other, "ann")
+			kit.Login(other, "ann")
 			c.Advance(time.Second)
 			v.Visit(do)
-			assert.Equal(t, "ann", userOf(v), name)
-			assert.Empty(t, userOf(other), name)
+			assert.Equal(t, "ann", kit.UserOf(v), name)
+			assert.Empty(t, kit.UserOf(other), name)
 		}
 	})
 }
 
 // The password was checked before it was changed. The sign-in must not outlive the change.
 func TestSignInUnderWayFailsWhenAllSessionsEnd(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		thief := kit.NewVisitor(t, m)
@@ -187,18 +187,18 @@ func TestSignInUnderWayFailsWhenAllSessionsEnd(t *testing.T) {
 			c.Advance(time.Millisecond)
 			assert.NoError(t, m.EndAll(context.Background(), "ann"))
 		})
-		assert.Empty(t, userOf(thief))
-		assert.Empty(t, handles(t, m, "ann"))
+		assert.Empty(t, kit.UserOf(thief))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
 	})
 }
 
 // A session that ends while its token is being replaced must not live on under the new one.
 func TestRegenerateDoesNotSaveASessionFromBeingEnded(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		c.Advance(time.Minute)
 		v.Visit(func(s *session.Session) {
 			s.Regenerate()
@@ -206,14 +206,14 @@ func TestRegenerateDoesNotSaveASessionFromBeingEnded(t *testing.T) {
 			assert.NoError(t, m.EndAll(context.Background(), "ann"))
 			c.Advance(time.Millisecond)
 		})
-		assert.Empty(t, userOf(v))
-		assert.Empty(t, handles(t, m, "ann"))
+		assert.Empty(t, kit.UserOf(v))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
 	})
 }
 
 // EndAll runs while six clients replace their tokens.
 func TestNoSignInOutlivesTheEndingOfAll(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		server := kit.NewBrowser(t, kit.Routes{
 			"/login":      func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann") },
@@ -240,46 +240,46 @@ func TestNoSignInOutlivesTheEndingOfAll(t *testing.T) {
 			for _, b := range browsers {
 				assert.Empty(t, b.Get("/user").Body)
 			}
-			assert.Empty(t, handles(t, m, "ann"))
+			assert.Empty(t, kit.Handles(t, m, "ann"))
 		}
 	})
 }
 
 // ASVS 7.1.2.
 func TestUserHasAtMostSoManySessions(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser = 2
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		first := kit.NewVisitor(t, m)
 		second, third := first.Stranger(), first.Stranger()
-		login(first, "ann")
+		kit.Login(first, "ann")
 		c.Advance(time.Second)
-		login(second, "ann")
+		kit.Login(second, "ann")
 		c.Advance(time.Second)
-		login(first, "ann") // the same session: it counts once
+		kit.Login(first, "ann") // the same session: it counts once
 		c.Advance(time.Second)
 		first.Visit(func(s *session.Session) { s.Regenerate() })
-		login(third.Stranger(), "bob")
-		assert.Len(t, handles(t, m, "ann"), 2)
+		kit.Login(third.Stranger(), "bob")
+		assert.Len(t, kit.Handles(t, m, "ann"), 2)
 		c.Advance(time.Second)
-		login(third, "ann")
-		assert.Len(t, handles(t, m, "ann"), 2)
-		assert.Equal(t, "ann", userOf(first))
-		assert.Empty(t, userOf(second), "the one that was signed in first ends")
-		assert.Equal(t, "ann", userOf(third))
+		kit.Login(third, "ann")
+		assert.Len(t, kit.Handles(t, m, "ann"), 2)
+		assert.Equal(t, "ann", kit.UserOf(first))
+		assert.Empty(t, kit.UserOf(second), "the one that was signed in first ends")
+		assert.Equal(t, "ann", kit.UserOf(third))
 	})
 }
 
 func TestSignInThatIsOneTooManyIsRefused(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser, cfg.AtMaxPerUser = 1, session.RefuseNew
 		failed := kit.RecordFailures(&cfg)
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		first := kit.NewVisitor(t, m)
 		second := first.Stranger()
-		login(first, "ann")
+		kit.Login(first, "ann")
 		second.Visit(func(s *session.Session) { s.Set("cart", 1) })
 
 		p := second.Visit(func(s *session.Session) { s.Login("ann") })
@@ -297,17 +297,17 @@ func TestSignInThatIsOneTooManyIsRefused(t *testing.T) {
 			assert.Equal(t, "you are signed in elsewhere", s.Get("error"))
 			assert.Equal(t, 1, s.GetInt("cart"), "the visitor's session is as it was")
 		})
-		assert.Equal(t, "ann", userOf(first))
+		assert.Equal(t, "ann", kit.UserOf(first))
 
 		c.Advance(2 * time.Hour) // the first session has expired, and does not count any more
-		login(second, "ann")
-		assert.Len(t, handles(t, m, "ann"), 1)
+		kit.Login(second, "ann")
+		assert.Len(t, kit.Handles(t, m, "ann"), 1)
 	})
 }
 
 // Each of several parallel sign-ins counts.
 func TestParallelSignInsStayWithinTheLimit(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser, cfg.AtMaxPerUser = 3, session.RefuseNew
 		m := kit.NewManager(t, cfg)
 		server := kit.NewBrowser(t, kit.Routes{"/": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann") }}.Under(m))
@@ -317,7 +317,7 @@ func TestParallelSignInsStayWithinTheLimit(t *testing.T) {
 			clients.Go(func() { b.Get("/") })
 		}
 		clients.Wait()
-		assert.Len(t, handles(t, m, "ann"), 3)
+		assert.Len(t, kit.Handles(t, m, "ann"), 3)
 	})
 }
 
@@ -325,7 +325,7 @@ func TestParallelSignInsStayWithinTheLimit(t *testing.T) {
 func TestFirstSignInUnderANewLimitEndsAllSessionsThatAreTooMany(t *testing.T) {
 	for _, before := range []int{9, 12, 30} {
 		t.Run(fmt.Sprint(before, " sessions"), func(t *testing.T) {
-			eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+			kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 				if cfg.Default == "memory" || cfg.Cookie.Revocation == "memory" { // shared by both managers
 					cfg.Drivers = map[string]session.Driver{"mine": session.NewMemoryDriver(session.MemoryConfig{})}
 					if cfg.Default == "memory" {
@@ -340,12 +340,12 @@ func TestFirstSignInUnderANewLimitEndsAllSessionsThatAreTooMany(t *testing.T) {
 					kit.NewVisitor(t, unlimited).Visit(func(s *session.Session) { s.Login("ann") })
 					clock.Advance(time.Second)
 				}
-				require.Len(t, handles(t, unlimited, "ann"), before)
+				require.Len(t, kit.Handles(t, unlimited, "ann"), before)
 				cfg.MaxPerUser = 2
 				m := kit.NewManager(t, cfg)
 				hooks.SetClock(m, clock.Now)
-				handle := login(kit.NewVisitor(t, m), "ann")
-				left := handles(t, m, "ann")
+				handle := kit.Login(kit.NewVisitor(t, m), "ann")
+				left := kit.Handles(t, m, "ann")
 				assert.Len(t, left, 2)
 				assert.Contains(t, left, handle)
 			})
@@ -357,14 +357,14 @@ func TestFirstSignInUnderANewLimitEndsAllSessionsThatAreTooMany(t *testing.T) {
 func TestCookieDriverAloneListsAndEndsNothing(t *testing.T) {
 	m := kit.NewManager(t, kit.DriverConfig(t, "cookie"))
 	v := kit.NewVisitor(t, m)
-	handle := login(v, "ann")
+	handle := kit.Login(v, "ann")
 	_, err := m.Sessions(t.Context(), "ann")
 	assert.ErrorIs(t, err, session.ErrUnsupported)
 	assert.ErrorContains(t, err, "CookieConfig.Revocation")
 	assert.ErrorIs(t, m.End(t.Context(), "ann", handle), session.ErrUnsupported)
 	assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnsupported)
 	v.Visit(func(s *session.Session) { assert.ErrorIs(t, m.EndOthers(t.Context(), s), session.ErrUnsupported) })
-	assert.Equal(t, "ann", userOf(v))
+	assert.Equal(t, "ann", kit.UserOf(v))
 }
 
 func TestVisitorHasNoOtherSessionsToEnd(t *testing.T) {
@@ -392,7 +392,7 @@ func TestSessionsOnAnotherDriverEndToo(t *testing.T) {
 		_, ok := using(s).User()
 		assert.False(t, ok)
 	})
-	assert.Empty(t, userOf(v))
+	assert.Empty(t, kit.UserOf(v))
 }
 
 // A list and an ending touch each session once.
@@ -410,7 +410,7 @@ func TestUserWithAThousandSessionsEndsThemAll(t *testing.T) {
 			require.NoError(t, err)
 			assert.Len(t, infos, sessions)
 			require.NoError(t, m.EndAll(t.Context(), "ann"))
-			assert.Empty(t, handles(t, m, "ann"))
+			assert.Empty(t, kit.Handles(t, m, "ann"))
 			assert.Equal(t, loads.Loads, m.Stats().Loads, "listing is no use of a session")
 		})
 	}
@@ -437,7 +437,7 @@ func TestSignInThatFailsHalfWayLeavesNoSessionUnlisted(t *testing.T) {
 	for _, name := range []string{"redis", "cookie, revoked in redis"} {
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, done %v", name, done), func(t *testing.T) {
-				cfg := accountConfig(t, name)
+				cfg := kit.AccountConfig(t, name)
 				client := &failingClient{address: net.JoinHostPort(cfg.Redis.Host, strconv.Itoa(cfg.Redis.Port)), done: done}
 				cfg.Redis = session.RedisConfig{Namespace: cfg.Redis.Namespace, Options: session.RedisOptions{Client: client}}
 				m := kit.NewManager(t, cfg)
@@ -450,16 +450,16 @@ func TestSignInThatFailsHalfWayLeavesNoSessionUnlisted(t *testing.T) {
 					client.failAt(step)
 					p := v.Visit(func(s *session.Session) { s.Login(user) })
 					reached = client.failAt(0)
-					if userOf(v) != "" {
-						assert.Equal(t, user, userOf(v))
-						assert.Len(t, handles(t, m, user), 1)
+					if kit.UserOf(v) != "" {
+						assert.Equal(t, user, kit.UserOf(v))
+						assert.Len(t, kit.Handles(t, m, user), 1)
 					} else {
 						assert.Equal(t, http.StatusServiceUnavailable, p.StatusCode)
 						failures++
 					}
 					require.Equal(t, user, loginAnew(v, user))
 					require.NoError(t, m.EndAll(t.Context(), user))
-					assert.Empty(t, userOf(v))
+					assert.Empty(t, kit.UserOf(v))
 				}
 				assert.GreaterOrEqual(t, failures, 2, "entering the index, and saving")
 			})

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,62 +18,24 @@ import (
 	"example.com/session/internal/suites/kit"
 )
 
-// An eventBook keeps what Config.Events was called with.
-type eventBook struct {
-	mu     sync.Mutex
-	events []session.Event
-}
-
-func recordEvents(cfg *session.Config) *eventBook {
-	b := new(eventBook)
-	cfg.Events = func(_ context.Context, e session.Event) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.events = append(b.events, e)
-	}
-	return b
-}
-
-// take returns the events since the last call.
-func (b *eventBook) take() []session.Event {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	taken := b.events
-	b.events = nil
-	return taken
-}
-
-// kinds returns their kinds in a line, with the reasons of endings.
-func (b *eventBook) kinds() string {
-	var kinds []string
-	for _, e := range b.take() {
-		kind := string(e.Kind)
-		if e.Reason != "" {
-			kind += ":" + e.Reason
-		}
-		kinds = append(kinds, kind)
-	}
-	return strings.Join(kinds, " ")
-}
-
 // ASVS 16.3.3; OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle".
 func TestEachTurnInTheLifeOfASessionIsAnEvent(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser, cfg.Lifetime = 1, 90*time.Minute
-		book := recordEvents(&cfg)
+		book := kit.RecordEvents(&cfg)
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
 		v.Visit(func(s *session.Session) { s.Set("a", 1) })
-		assert.Equal(t, "created", book.kinds())
+		assert.Equal(t, "created", book.Kinds())
 		c.Advance(time.Second)
 		v.Visit(func(s *session.Session) { s.Get("a") })
-		assert.Equal(t, "opened", book.kinds())
+		assert.Equal(t, "opened", book.Kinds())
 		c.Advance(10 * time.Minute) // long enough for every driver to note the use
 		v.Visit(func(s *session.Session) { s.Get("a") })
-		book.take()
+		book.Take()
 		v.Visit(func(s *session.Session) { s.Get("a") })
-		assert.Empty(t, book.kinds(), "it is opened for the first time only once")
+		assert.Empty(t, book.Kinds(), "it is opened for the first time only once")
 
 		v.Visit(func(s *session.Session) { s.Login("ann") })
 		var handle string
@@ -82,13 +43,13 @@ func TestEachTurnInTheLifeOfASessionIsAnEvent(t *testing.T) {
 		login := session.Event{Kind: session.EventLogin, Time: c.Now(), Driver: cfg.Default, Handle: handle, User: "ann"}
 		regenerated := login
 		regenerated.Kind = session.EventRegenerated
-		events := book.take()
+		events := book.Take()
 		require.GreaterOrEqual(t, len(events), 2)
 		assert.Equal(t, []session.Event{regenerated, login}, events[:2])
 
 		other := v.Stranger()
 		other.Visit(func(s *session.Session) { s.Login("ann") })
-		events = book.take()
+		events = book.Take()
 		require.Len(t, events, 3)
 		assert.Equal(t, session.Event{Kind: session.EventEnded, Time: c.Now(), Driver: cfg.Default, Handle: handle,
 			User: "ann", Reason: "max_per_user"}, events[0])
@@ -97,67 +58,67 @@ func TestEachTurnInTheLifeOfASessionIsAnEvent(t *testing.T) {
 		handle = events[2].Handle
 		other.Visit(func(s *session.Session) { s.Logout() }) // it was not opened
 		assert.Equal(t, []session.Event{{Kind: session.EventEnded, Time: c.Now(), Driver: cfg.Default, Handle: handle,
-			User: "ann", Reason: "logout"}}, book.take())
+			User: "ann", Reason: "logout"}}, book.Take())
 		other.Visit(func(s *session.Session) { s.Set("a", 1); s.Save(); s.Destroy() })
-		assert.Equal(t, "created ended:destroy", book.kinds())
+		assert.Equal(t, "created ended:destroy", book.Kinds())
 
 		v.Visit(func(s *session.Session) { s.Login("ann") })
-		book.take()
+		book.Take()
 		v.Visit(func(s *session.Session) { s.Login("bob") })
-		assert.Contains(t, book.kinds(), "created login ended:login")
+		assert.Contains(t, book.Kinds(), "created login ended:login")
 		require.NoError(t, m.EndAll(t.Context(), "bob"))
-		assert.Equal(t, "ended:all", book.kinds())
+		assert.Equal(t, "ended:all", book.Kinds())
 		login2 := func() { v.Stranger().Visit(func(s *session.Session) { s.Login("bob") }) }
 		login2()
 		infos, err := m.Sessions(t.Context(), "bob")
 		require.NoError(t, err)
 		require.Len(t, infos, 1)
-		book.take()
+		book.Take()
 		assert.NoError(t, m.End(t.Context(), "bob", infos[0].Handle))
-		assert.Equal(t, "ended:list", book.kinds())
+		assert.Equal(t, "ended:list", book.Kinds())
 	})
 }
 
 func TestTokensThatOpenNothingAreEvents(t *testing.T) {
 	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Lifetime = 90 * time.Minute
-		book := recordEvents(&cfg)
+		book := kit.RecordEvents(&cfg)
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
 		name := "s_" + cfg.Default
 		ask := func(cookie string) { v.Stranger().Visit(read, "Cookie", cookie) }
 		ask(name + "=garbage")
-		assert.Empty(t, book.kinds(), "it may be another application's")
+		assert.Empty(t, book.Kinds(), "it may be another application's")
 		v.Visit(func(s *session.Session) { s.Set("a", 1) })
-		book.take()
+		book.Take()
 		old := v.CookieHeader()
 		last := map[bool]string{true: "A", false: "B"}[old[len(old)-5] != 'A']
 		ask(old[:len(old)-5] + last + old[len(old)-4:])
 		if cfg.Default == "cookie" {
-			assert.Equal(t, "tampered", book.kinds())
+			assert.Equal(t, "tampered", book.Kinds())
 		} else {
-			assert.Equal(t, "unknown", book.kinds())
+			assert.Equal(t, "unknown", book.Kinds())
 			ask(name + "=" + wellFormed)
-			assert.Equal(t, "unknown", book.kinds())
+			assert.Equal(t, "unknown", book.Kinds())
 		}
 
 		c.Advance(61 * time.Minute)
 		ask(old)
-		assert.Equal(t, "expired_idle", book.kinds())
+		assert.Equal(t, "expired_idle", book.Kinds())
 		v.Visit(func(s *session.Session) { s.Set("b", 1) })
 		c.Advance(50 * time.Minute)
 		v.Visit(func(s *session.Session) { s.Set("b", 2) })
 		old = v.CookieHeader()
 		c.Advance(41 * time.Minute)
-		book.take()
+		book.Take()
 		ask(old)
-		assert.Equal(t, "expired_lifetime", book.kinds())
+		assert.Equal(t, "expired_lifetime", book.Kinds())
 		v.Serve(func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
 			w.WriteHeader(http.StatusOK)
 			s.Set("late", 1)
 		})
-		assert.Contains(t, book.kinds(), "late_change")
+		assert.Contains(t, book.Kinds(), "late_change")
 	})
 }
 
@@ -165,37 +126,37 @@ func TestOutageIsOneEventAndItsEndAnother(t *testing.T) {
 	cfg := kit.DriverConfig(t, "redis")
 	server := redistest.Start(t)
 	cfg.Redis.Host, cfg.Redis.Port = server.Host(), server.Port()
-	book := recordEvents(&cfg)
+	book := kit.RecordEvents(&cfg)
 	m := kit.NewManager(t, cfg)
 	clock := kit.SetClock(m)
 	v := kit.NewVisitor(t, m)
 	v.Visit(func(s *session.Session) { s.Set("a", 1) })
-	book.take()
+	book.Take()
 	server.Stop()
 	for range 3 {
 		v.Visit(read)
 	}
-	events := book.take()
+	events := book.Take()
 	require.Len(t, events, 1)
 	assert.Equal(t, session.EventUnavailable, events[0].Kind)
 	assert.ErrorIs(t, events[0].Err, session.ErrUnavailable)
 	server.Restart(t)
 	v.Visit(read)
-	assert.Equal(t, "unknown", book.kinds(), "it may fail again")
+	assert.Equal(t, "unknown", book.Kinds(), "it may fail again")
 	clock.Advance(3 * time.Second)
 	v.Visit(read)
-	assert.Equal(t, "available unknown", book.kinds())
+	assert.Equal(t, "available unknown", book.Kinds())
 }
 
 func TestEvictionIsAnEventThatNamesTheSession(t *testing.T) {
 	cfg := kit.DriverConfig(t, "memory")
 	cfg.Memory.MaxSessions = 1
-	book := recordEvents(&cfg)
+	book := kit.RecordEvents(&cfg)
 	v := kit.NewVisitor(t, kit.NewManager(t, cfg))
-	handle := login(v, "ann")
-	book.take()
-	login(v.Stranger(), "bob")
-	events := book.take()
+	handle := kit.Login(v, "ann")
+	book.Take()
+	kit.Login(v.Stranger(), "bob")
+	events := book.Take()
 	i := slices.IndexFunc(events, func(e session.Event) bool { return e.Kind == session.EventEvicted })
 	require.GreaterOrEqual(t, i, 0, "%v", events)
 	assert.Equal(t, session.Event{Kind: session.EventEvicted, Time: events[i].Time, Driver: "memory", Handle: handle, User: "ann"}, events[i])
@@ -231,7 +192,7 @@ func TestEventHookThatPanicsStopsNothing(t *testing.T) {
 
 // No event shows a token, and its attributes leave out what is not known.
 func TestEventIsLoggedWithoutAToken(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		log := kit.CaptureLog(&cfg)
 		logger := cfg.Logger
 		cfg.Events = func(ctx context.Context, e session.Event) {
@@ -239,7 +200,7 @@ func TestEventIsLoggedWithoutAToken(t *testing.T) {
 			logger.Info("session", "event", e)
 		}
 		v := kit.NewVisitor(t, kit.NewManager(t, cfg))
-		login(v, "ann")
+		kit.Login(v, "ann")
 		_, value, _ := strings.Cut(v.CookieHeader(), "=")
 		v.Visit(func(s *session.Session) { s.Logout() })
 		assert.NotContains(t, log.Text(), value)

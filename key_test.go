@@ -54,7 +54,7 @@ func TestParallelUpdatesAreAllKept(t *testing.T) {
 			return []*session.Manager{kit.NewManager(t, cfg), kit.NewManager(t, cfg)}
 		},
 		"store, two processes": func(t *testing.T) []*session.Manager {
-			cfg := accountConfig(t, "store")
+			cfg := kit.AccountConfig(t, "store")
 			return []*session.Manager{kit.NewManager(t, cfg), kit.NewManager(t, cfg)}
 		},
 	}

@@ -237,7 +237,7 @@ func TestRememberBeyond400DaysFailsTheRequest(t *testing.T) {
 
 // A page that polls in the background is no sign that anybody is there.
 func TestPassiveRequestExtendsNothing(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Passive = func(r *http.Request) bool { return r.Header.Get("X-Poll") != "" }
 		cfg.IdleTimeout, cfg.LockAfter = time.Hour, 30*time.Minute
 		m := kit.NewManager(t, cfg)

@@ -34,6 +34,6 @@ var sharedDrivers = []string{"memory", "redis", "store"}
 func eachSharedDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
 	t.Helper()
 	for _, name := range sharedDrivers {
-		t.Run(name, func(t *testing.T) { test(t, accountConfig(t, name)) })
+		t.Run(name, func(t *testing.T) { test(t, kit.AccountConfig(t, name)) })
 	}
 }

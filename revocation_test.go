@@ -16,35 +16,35 @@ import (
 
 // A process asks the server once a window, and learns then what another process has ended.
 func TestRevocationIsNoticedWithinItsWindow(t *testing.T) {
-	cfg := accountConfig(t, "cookie, revoked in redis")
+	cfg := kit.AccountConfig(t, "cookie, revoked in redis")
 	cfg.Cookie.RevocationWindow = 30 * time.Second
 	here, there := kit.NewManager(t, cfg), kit.NewManager(t, cfg)
 	c := kit.SetClock(here)
 	hooks.SetClock(there, c.Now)
 	v := kit.NewVisitor(t, here)
-	handle := login(v, "ann")
+	handle := kit.Login(v, "ann")
 	c.Advance(time.Second)
-	require.Equal(t, "ann", userOf(v))
+	require.Equal(t, "ann", kit.UserOf(v))
 	require.NoError(t, there.End(t.Context(), "ann", handle))
 	c.Advance(28 * time.Second)
-	assert.Equal(t, "ann", userOf(v), "within the window")
+	assert.Equal(t, "ann", kit.UserOf(v), "within the window")
 	c.Advance(2 * time.Second)
-	assert.Empty(t, userOf(v))
+	assert.Empty(t, kit.UserOf(v))
 	p := v.Visit(func(s *session.Session) { assert.True(t, s.IsNew()) })
 	assert.Empty(t, p.Cookies())
 }
 
 // A session is not opened if nobody can tell whether it was ended. Visitors have nothing to ask for.
 func TestRevocationThatCannotBeAskedMakesASessionUnavailable(t *testing.T) {
-	cfg := accountConfig(t, "cookie, revoked in redis")
+	cfg := kit.AccountConfig(t, "cookie, revoked in redis")
 	server := redistest.Start(t)
 	cfg.Redis.Host, cfg.Redis.Port = server.Host(), server.Port()
 	m := kit.NewManager(t, cfg)
 	c := kit.SetClock(m)
 	v := kit.NewVisitor(t, m)
-	login(v, "ann")
+	kit.Login(v, "ann")
 	server.Stop()
-	require.Equal(t, "ann", userOf(v), "within the window")
+	require.Equal(t, "ann", kit.UserOf(v), "within the window")
 	c.Advance(11 * time.Second)
 	p := v.Visit(func(s *session.Session) { assert.ErrorIs(t, s.Open(), session.ErrUnavailable) })
 	assert.Equal(t, http.StatusServiceUnavailable, p.StatusCode)

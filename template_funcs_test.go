@@ -108,7 +108,7 @@ func TestTemplateSyntax(t *testing.T) {
 func TestTemplateViewOfTheUser(t *testing.T) {
 	page := pages(t, `{{ with session.User }}hello {{ . }}{{ else }}{{ if session.Locked }}locked{{ else }}please sign in{{ end }}{{ end }}`+
 		`|{{ session.FreshWithin "15m" }}|{{ if not session.ExpiresAt.IsZero }}{{ session.ExpiresAt.Unix }}{{ end }}`)
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.LockAfter = 20 * time.Minute
 		m := kit.NewManager(t, cfg)
 		clock := kit.SetClock(m)

@@ -60,13 +60,13 @@ func TestADamagedRecordIsReportedAndHealedByLogout(t *testing.T) {
 			for _, on := range []string{"redis", "store"} {
 				t.Run(on, func(t *testing.T) {
 					var log *kit.LogBook
-					var events *eventBook
+					var events *kit.EventBook
 					var failed *kit.Failures
 					s := kit.NewSite(t, on, func(cfg *session.Config) {
-						log, events, failed = kit.CaptureLog(cfg), captureEvents(cfg), kit.RecordFailures(cfg)
+						log, events, failed = kit.CaptureLog(cfg), kit.RecordEvents(cfg), kit.RecordFailures(cfg)
 					})
 					cookie := signedIn(s, "ann")
-					handle := handles(t, s.Manager, "ann")[0]
+					handle := kit.Handles(t, s.Manager, "ann")[0]
 					left := damage(s, handle, garbage)
 
 					for _, do := range []func(own *session.Session){
@@ -82,7 +82,7 @@ func TestADamagedRecordIsReportedAndHealedByLogout(t *testing.T) {
 					s.Ask(cookie, func(own *session.Session) { assert.ErrorIs(t, own.Open(), driver.ErrDamaged) })
 					assert.Positive(t, s.Manager.Stats().Damaged)
 					assert.Zero(t, s.Manager.Stats().Unavailable)
-					assert.Empty(t, events.of(session.EventUnavailable))
+					assert.Empty(t, events.Of(session.EventUnavailable))
 					assert.NoError(t, s.Manager.Ping(t.Context()))
 					assert.Contains(t, log.Text(), "damaged")
 					assert.Contains(t, log.Text(), handle)
@@ -113,8 +113,8 @@ func TestADamagedRecordIsEndedWithAllSessionsOfItsUser(t *testing.T) {
 		t.Run(on, func(t *testing.T) {
 			s := kit.NewSite(t, on)
 			cookie := signedIn(s, "ann")
-			damage(s, handles(t, s.Manager, "ann")[0], func(string) string { return "garbage" })
-			assert.Empty(t, handles(t, s.Manager, "ann"))
+			damage(s, kit.Handles(t, s.Manager, "ann")[0], func(string) string { return "garbage" })
+			assert.Empty(t, kit.Handles(t, s.Manager, "ann"))
 			require.NoError(t, s.Manager.EndAll(t.Context(), "ann"))
 			assert.Equal(t, http.StatusOK, s.Ask(cookie, read).StatusCode)
 			assert.Empty(t, userOf(s, cookie))

@@ -31,8 +31,8 @@ func TestFullServerStillEndsSessionsAndKeepsUsersSignedIn(t *testing.T) {
 	c := kit.SetClock(m)
 	v := kit.NewVisitor(t, m)
 	other := v.Stranger()
-	handle := login(other, "ann")
-	login(v, "ann")
+	handle := kit.Login(other, "ann")
+	kit.Login(v, "ann")
 	c.Advance(2 * time.Minute) // long enough for the activity to be noted
 	_, err := server.Conn(t).Do("CONFIG", "SET", "maxmemory", "1")
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestFullServerStillEndsSessionsAndKeepsUsersSignedIn(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.StatusCode, "to note an activity fails no page: %v", failed.Last())
 	require.NoError(t, m.End(t.Context(), "ann", handle))
 	require.NoError(t, m.EndAll(t.Context(), "ann"))
-	assert.Empty(t, whoIs(v))
+	assert.Empty(t, kit.UserOf(v))
 }
 
 // One process's clock is ahead. A session that it takes for over may still open in another: it
@@ -51,35 +51,35 @@ func TestFullServerStillEndsSessionsAndKeepsUsersSignedIn(t *testing.T) {
 func TestSessionThatAnotherClockTakesForOverDoesNotEscapeTheList(t *testing.T) {
 	for _, name := range []string{"redis", "store", "cookie, revoked in redis"} {
 		t.Run(name, func(t *testing.T) {
-			cfg := accountConfig(t, name)
+			cfg := kit.AccountConfig(t, name)
 			here, ahead := kit.NewManager(t, cfg), kit.NewManager(t, cfg)
 			c := kit.SetClock(here)
 			hooks.SetClock(ahead, func() time.Time { return c.Now().Add(10 * time.Second) })
 			v := kit.NewVisitor(t, here)
-			login(v, "ann")
+			kit.Login(v, "ann")
 			idle := time.Hour
 			if cfg.Default == "cookie" { // whose stand-in idles longer
 				idle += idle/10 + 10*time.Second
 			}
 			c.Advance(idle - 5*time.Second)
-			handles(t, ahead, "ann")
-			whoIs(v)
+			kit.Handles(t, ahead, "ann")
+			kit.UserOf(v)
 			require.NoError(t, here.EndAll(t.Context(), "ann"))
-			assert.Empty(t, whoIs(v))
+			assert.Empty(t, kit.UserOf(v))
 		})
 	}
 }
 
 // A Store that panics ends a request, not the process.
 func TestPanicOfAStoreReachesWhoAsksForAList(t *testing.T) {
-	cfg := accountConfig(t, "store")
+	cfg := kit.AccountConfig(t, "store")
 	store := new(panickingStore)
 	store.after.Store(1 << 30)
 	cfg.Drivers["store"] = session.StoreDriver(store)
 	m := kit.NewManager(t, cfg)
 	v := kit.NewVisitor(t, m)
 	for range 20 {
-		login(v.Stranger(), "ann")
+		kit.Login(v.Stranger(), "ann")
 	}
 	store.after.Store(3)
 	assert.PanicsWithValue(t, "store", func() { _, _ = m.Sessions(t.Context(), "ann") })
@@ -104,7 +104,7 @@ func (s *panickingStore) Get(ctx context.Context, key string) ([]byte, error) {
 // If the store stops to answer midway, an ending says so in good time: one by one it would take as
 // long as StoreTimeout for each session.
 func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
-	cfg := accountConfig(t, "store")
+	cfg := kit.AccountConfig(t, "store")
 	cfg.StoreTimeout = 500 * time.Millisecond
 	store := new(hangingStore)
 	store.after.Store(1 << 30)
@@ -120,7 +120,7 @@ func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
 	assert.Less(t, time.Since(began), 10*time.Second)
 	store.after.Store(1 << 30)
 	require.NoError(t, m.EndAll(t.Context(), "ann"))
-	assert.Empty(t, handles(t, m, "ann"))
+	assert.Empty(t, kit.Handles(t, m, "ann"))
 }
 
 // A hangingStore does not answer after a number of reads.
@@ -140,11 +140,11 @@ func (s *hangingStore) Get(ctx context.Context, key string) ([]byte, error) {
 // An index may name a session that is another user's, if somebody has written to the store. It is
 // neither shown nor ended.
 func TestAnEntryOfAnotherUsersSessionIsNeitherShownNorEnded(t *testing.T) {
-	cfg := accountConfig(t, "store")
+	cfg := kit.AccountConfig(t, "store")
 	store := cfg.Drivers["store"].(driver.Index)
 	m := kit.NewManager(t, cfg)
 	v := kit.NewVisitor(t, m)
-	handle := login(v, "ann")
+	handle := kit.Login(v, "ann")
 	id, ok := driver.ParseID(handle)
 	require.True(t, ok)
 	sum := sha256.Sum256([]byte("s_store\x00user\x00eve"))
@@ -155,15 +155,15 @@ func TestAnEntryOfAnotherUsersSessionIsNeitherShownNorEnded(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, listed, 1)
 
-	assert.Empty(t, handles(t, m, "eve"))
+	assert.Empty(t, kit.Handles(t, m, "eve"))
 	assert.ErrorIs(t, m.End(t.Context(), "eve", handle), session.ErrNoSession)
 	assert.NoError(t, m.EndAll(t.Context(), "eve"))
-	assert.Equal(t, "ann", whoIs(v))
+	assert.Equal(t, "ann", kit.UserOf(v))
 }
 
 // A hook may ask the manager whatever it wants to.
 func TestEventHookMayAskTheManager(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		var m *session.Manager
 		asked := 0
 		cfg.Events = func(context.Context, session.Event) {
@@ -176,8 +176,8 @@ func TestEventHookMayAskTheManager(t *testing.T) {
 		cfg.MaxPerUser = 1
 		m = kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
-		login(v.Stranger(), "ann")
+		kit.Login(v, "ann")
+		kit.Login(v.Stranger(), "ann")
 		v.Visit(func(s *session.Session) { s.Logout() })
 		require.NoError(t, m.EndAll(t.Context(), "ann"))
 		assert.Positive(t, asked)
@@ -186,7 +186,7 @@ func TestEventHookMayAskTheManager(t *testing.T) {
 
 // A user's name may have any bytes, and is another one under another prefix.
 func TestUsersWithOddNamesAreToldApart(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		other := cfg
 		other.CookieAttributes.Prefix = "p_"
@@ -194,35 +194,35 @@ func TestUsersWithOddNamesAreToldApart(t *testing.T) {
 		v := kit.NewVisitor(t, m)
 		names := []string{"\xff", "\xfe", "a\x00", "a", "a b", "ann\n", "'", string(make([]byte, 255))}
 		for _, name := range names {
-			login(v.Stranger(), name, "agent\xff", "\xff<&>")
+			kit.Login(v.Stranger(), name, "agent\xff", "\xff<&>")
 		}
 		for _, name := range names {
 			infos, err := m.Sessions(t.Context(), name)
 			require.NoError(t, err)
 			require.Len(t, infos, 1, "%q", name)
 			assert.Equal(t, map[string]string{"agent\ufffd": "\ufffd<&>"}, infos[0].Hints, "JSON has no other bytes")
-			assert.Empty(t, handles(t, stranger, name))
+			assert.Empty(t, kit.Handles(t, stranger, name))
 			require.NoError(t, stranger.EndAll(t.Context(), name))
 			assert.ErrorIs(t, stranger.End(t.Context(), name, infos[0].Handle), session.ErrNoSession)
-			assert.Len(t, handles(t, m, name), 1)
+			assert.Len(t, kit.Handles(t, m, name), 1)
 		}
 	})
 }
 
 // The event of a sign-out names user and handle, also if nothing had opened the session.
 func TestTheEventOfASignOutNamesUserAndHandle(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
-		events := captureEvents(&cfg)
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+		events := kit.RecordEvents(&cfg)
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
 		for _, out := range []func(s *session.Session){
 			(*session.Session).Logout,
 			func(s *session.Session) { s.User(); s.Logout() },
 		} {
-			events.events = nil
-			handle := login(v, "ann")
+			events.Take()
+			handle := kit.Login(v, "ann")
 			v.Visit(out)
-			ended := events.of(session.EventEnded)
+			ended := events.Of(session.EventEnded)
 			require.Len(t, ended, 1)
 			assert.Equal(t, "ann", ended[0].User)
 			assert.Equal(t, handle, ended[0].Handle)
@@ -233,26 +233,26 @@ func TestTheEventOfASignOutNamesUserAndHandle(t *testing.T) {
 
 // A cookie that somebody invented is no session that ended.
 func TestAnInventedCookieMakesNoEventOfAnEnding(t *testing.T) {
-	var events *eventBook
+	var events *kit.EventBook
 	kit.Everywhere(t, func(t *testing.T, s *kit.Site) {
 		for _, value := range []string{inventedToken(), "junk"} {
 			s.Ask(s.Cookie+"="+value, (*session.Session).Logout)
 			s.Ask(s.Cookie+"="+value, (*session.Session).Destroy)
 		}
-		assert.Empty(t, events.of(session.EventEnded))
-	}, func(cfg *session.Config) { events = captureEvents(cfg) })
+		assert.Empty(t, events.Of(session.EventEnded))
+	}, func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 }
 
 // Whoever sits down at a locked session has not proven who it is.
 func TestALockedSessionEndsNoOthers(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.LockAfter = 10 * time.Minute
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
 		other := v.Stranger()
-		login(v, "ann")
-		login(other, "ann")
+		kit.Login(v, "ann")
+		kit.Login(other, "ann")
 		c.Advance(11 * time.Minute)
 		v.Visit(func(s *session.Session) {
 			user, locked := s.Locked()
@@ -260,19 +260,19 @@ func TestALockedSessionEndsNoOthers(t *testing.T) {
 			assert.Equal(t, "ann", user)
 			assert.ErrorIs(t, m.EndOthers(context.Background(), s), session.ErrNoSession)
 		})
-		assert.Len(t, handles(t, m, "ann"), 2)
+		assert.Len(t, kit.Handles(t, m, "ann"), 2)
 		v.Visit(func(s *session.Session) {
 			s.Login("ann")
 			assert.NoError(t, m.EndOthers(context.Background(), s))
 		})
-		assert.Len(t, handles(t, m, "ann"), 1)
-		assert.Equal(t, "ann", whoIs(v))
+		assert.Len(t, kit.Handles(t, m, "ann"), 1)
+		assert.Equal(t, "ann", kit.UserOf(v))
 	})
 }
 
 // A client that disconnects, or a deadline that passes, leaves none of the user's sessions alive.
 func TestACancelledContextDoesNotStopAnEnding(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -283,10 +283,10 @@ func TestACancelledContextDoesNotStopAnEnding(t *testing.T) {
 		} {
 			v := kit.NewVisitor(t, m)
 			victim := v.Stranger()
-			handle := login(victim, "ann")
-			login(v, "ann")
+			handle := kit.Login(victim, "ann")
+			kit.Login(v, "ann")
 			v.Visit(func(s *session.Session) { assert.NoError(t, end(s, handle), name) })
-			assert.Empty(t, whoIs(victim), name)
+			assert.Empty(t, kit.UserOf(victim), name)
 			require.NoError(t, m.EndAll(t.Context(), "ann"))
 		}
 	})
@@ -325,9 +325,9 @@ func TestEndAllNamesADriverThatCannotBeAsked(t *testing.T) {
 		StoreTimeout: 200 * time.Millisecond}
 	m := kit.NewManager(t, cfg)
 	v := kit.NewVisitor(t, m)
-	login(v, "ann")
+	kit.Login(v, "ann")
 	err := m.EndAll(t.Context(), "ann")
 	assert.ErrorIs(t, err, session.ErrUnavailable)
 	assert.ErrorContains(t, err, "redis")
-	assert.Empty(t, whoIs(v), "the others are ended all the same")
+	assert.Empty(t, kit.UserOf(v), "the others are ended all the same")
 }

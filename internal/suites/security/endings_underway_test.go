@@ -20,7 +20,7 @@ import (
 // Whoever ends a session while a request of it is under way has ended it, whatever that request
 // does to its token.
 func TestSessionThatEndsDuringARegenerateStaysEnded(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		for name, end := range map[string]func(m *session.Manager, v *kit.Visitor, cookie, handle string){
 			"by the list": func(m *session.Manager, _ *kit.Visitor, _, handle string) {
 				assert.NoError(t, m.End(context.Background(), "ann", handle))
@@ -32,15 +32,15 @@ func TestSessionThatEndsDuringARegenerateStaysEnded(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				m := kit.NewManager(t, cfg)
 				v := kit.NewVisitor(t, m)
-				handle := login(v, "ann")
+				handle := kit.Login(v, "ann")
 				cookie := v.CookieHeader()
 				v.Visit(func(s *session.Session) {
 					s.Get("a")
 					end(m, v, cookie, handle)
 					s.Regenerate()
 				})
-				assert.Empty(t, whoIs(v))
-				assert.Empty(t, handles(t, m, "ann"))
+				assert.Empty(t, kit.UserOf(v))
+				assert.Empty(t, kit.Handles(t, m, "ann"))
 			})
 		}
 	})
@@ -49,17 +49,17 @@ func TestSessionThatEndsDuringARegenerateStaysEnded(t *testing.T) {
 // Within the window a process does not ask whether a session was ended: it must not begin
 // another in its place unasked.
 func TestRegenerateWithinTheWindowDoesNotReviveASession(t *testing.T) {
-	cfg := accountConfig(t, "cookie, revoked in redis")
+	cfg := kit.AccountConfig(t, "cookie, revoked in redis")
 	here, there := kit.NewManager(t, cfg), kit.NewManager(t, cfg)
 	c := kit.SetClock(here)
 	hooks.SetClock(there, c.Now)
 	v := kit.NewVisitor(t, here)
-	handle := login(v, "ann")
+	handle := kit.Login(v, "ann")
 	require.NoError(t, there.End(t.Context(), "ann", handle))
 	c.Advance(time.Second)
 	v.Visit(func(s *session.Session) { s.Regenerate() })
-	assert.Empty(t, whoIs(v))
-	assert.Empty(t, handles(t, here, "ann"))
+	assert.Empty(t, kit.UserOf(v))
+	assert.Empty(t, kit.Handles(t, here, "ann"))
 }
 
 // A recordingDriver notes what it is asked to end.
@@ -96,12 +96,12 @@ func TestAnEndingByTheListIsRememberedLonger(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inner := session.StoreDriver(new(casstore.Store))
 			recording := &recordingDriver{Driver: inner, Index: inner.(driver.Index)}
-			cfg := accountConfig(t, "store")
+			cfg := kit.AccountConfig(t, "store")
 			cfg.Drivers["store"] = recording
 			m := kit.NewManager(t, cfg)
 			v, w := kit.NewVisitor(t, m), kit.NewVisitor(t, m)
-			login(v, "ann")
-			login(w, "ann")
+			kit.Login(v, "ann")
+			kit.Login(w, "ann")
 			v.Visit(func(own *session.Session) {
 				own.User()
 				w.Visit(func(other *session.Session) { other.User(); assert.NoError(t, test.end(m, own, other)) })
@@ -157,25 +157,25 @@ func TestAnEndingIsKnownAtOnceInTheProcessThatEnds(t *testing.T) {
 			v.Visit(func(s *session.Session) { s.Login("ann") })
 		},
 		"beside a page": func(v *kit.Visitor) {
-			login(v, "ann")
+			kit.Login(v, "ann")
 			c.Advance(11 * time.Second) // the server is asked again
 			late.before.Store(&end)
-			whoIs(v)
+			kit.UserOf(v)
 		},
 	} {
 		v := kit.NewVisitor(t, m)
 		do(v)
 		require.Nil(t, late.before.Load(), name)
-		assert.Empty(t, whoIs(v), name)
+		assert.Empty(t, kit.UserOf(v), name)
 	}
 }
 
 // A stream that saves is told that its session ended, and sends no cookie for it.
 func TestSaveOfASessionThatWasEndedSaysSo(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		handle := login(v, "ann")
+		handle := kit.Login(v, "ann")
 		p := v.Visit(func(s *session.Session) {
 			s.Set("a", 1)
 			require.NoError(t, m.End(t.Context(), "ann", handle))
@@ -209,11 +209,11 @@ func TestAnEndingOfASignInThatIsNotStoredYetHolds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := new(pausingStore)
-			cfg := accountConfig(t, "store")
+			cfg := kit.AccountConfig(t, "store")
 			cfg.Drivers["store"] = session.StoreDriver(store)
 			m := kit.NewManager(t, cfg)
 			v, w := kit.NewVisitor(t, m), kit.NewVisitor(t, m)
-			login(w, "ann")
+			kit.Login(w, "ann")
 			paused := func() { w.Visit(func(s *session.Session) { assert.NoError(t, end(m, s)) }) }
 			p := v.Visit(func(s *session.Session) {
 				store.before.Store(&paused)
@@ -222,7 +222,7 @@ func TestAnEndingOfASignInThatIsNotStoredYetHolds(t *testing.T) {
 			})
 			assert.Nil(t, store.before.Load(), "the ending came in between")
 			assert.Nil(t, p.Cookie("s_store"))
-			assert.Empty(t, whoIs(v))
+			assert.Empty(t, kit.UserOf(v))
 		})
 	}
 }

@@ -23,8 +23,8 @@ func TestACookieOfAnotherApplicationIsLeftAlone(t *testing.T) {
 		"a server that is 6 min fast": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			events := new(eventBook)
-			ours := kit.NewSite(t, "cookie", func(cfg *session.Config) { events = captureEvents(cfg) })
+			events := new(kit.EventBook)
+			ours := kit.NewSite(t, "cookie", func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 			theirs := kit.NewSite(t, "cookie")
 			if other != nil {
 				theirs = kit.NewSite(t, "cookie", other)
@@ -46,7 +46,7 @@ func TestACookieOfAnotherApplicationIsLeftAlone(t *testing.T) {
 			}
 			assert.Equal(t, "ann", theirs.User(cookie))
 			assert.Zero(t, ours.Manager.Stats().Tampered)
-			assert.Empty(t, events.of(session.EventTampered))
+			assert.Empty(t, events.Of(session.EventTampered))
 
 			p := ours.Ask(cookie, func(own *session.Session) { own.Set("user", "bob") })
 			assert.Equal(t, "bob", ours.User(ours.Token(p)), "it is replaced when something is stored")
@@ -93,8 +93,8 @@ func TestAServerWhoseClockIsBehindOpensTheCookie(t *testing.T) {
 // Only a value of our version and key that fails authentication is tampering: at any byte that is
 // authenticated. It is left alone like every other.
 func TestTamperingIsNoticedAtEveryCharacter(t *testing.T) {
-	var events *eventBook
-	s := kit.NewSite(t, "cookie", func(cfg *session.Config) { events = captureEvents(cfg) })
+	var events *kit.EventBook
+	s := kit.NewSite(t, "cookie", func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 	cookie := s.SignIn()
 	value := kit.ValueOf(cookie)
 	const head = 7 // version and key id: a change makes it another application's
@@ -104,7 +104,7 @@ func TestTamperingIsNoticedAtEveryCharacter(t *testing.T) {
 	}
 	stats := s.Manager.Stats()
 	assert.InDelta(t, len(value)-head, int(stats.Tampered), 1)
-	assert.Len(t, events.of(session.EventTampered), int(stats.Tampered))
+	assert.Len(t, events.Of(session.EventTampered), int(stats.Tampered))
 	assert.Equal(t, "ann", s.User(cookie))
 }
 

@@ -2,7 +2,6 @@ package security_test
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -10,17 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"example.com/session"
-	"example.com/session/internal/casstore"
 	"example.com/session/internal/suites/kit"
 )
 
@@ -134,101 +129,4 @@ func rawRequestTo(t *testing.T, server *httptest.Server, cookieLines ...string) 
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return kit.Page{Response: response, Body: string(body)}
-}
-
-// The ways in which the sessions of a user can be listed and ended.
-var accountDrivers = []string{"memory", "redis", "store", "cookie, revoked in memory", "cookie, revoked in redis"}
-
-// eachAccountDriver runs a test on each of them.
-func eachAccountDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
-	t.Helper()
-	for _, name := range accountDrivers {
-		t.Run(name, func(t *testing.T) { test(t, accountConfig(t, name)) })
-	}
-}
-
-func accountConfig(t *testing.T, name string) session.Config {
-	t.Helper()
-	switch name {
-	case "store":
-		cfg := kit.DriverConfig(t, "memory")
-		cfg.Default, cfg.Drivers = "store", map[string]session.Driver{"store": session.StoreDriver(new(casstore.Store))}
-		return cfg
-	case "cookie, revoked in memory":
-		cfg := kit.DriverConfig(t, "cookie")
-		cfg.Cookie.Revocation = "memory"
-		return cfg
-	case "cookie, revoked in redis":
-		cfg := kit.DriverConfig(t, "redis")
-		cfg.Default, cfg.Cookie.Revocation = "cookie", "redis"
-		return cfg
-	}
-	return kit.DriverConfig(t, name)
-}
-
-// login signs a visitor in and returns the handle of its session.
-func login(v *kit.Visitor, user string, hints ...string) (handle string) {
-	v.T.Helper()
-	v.Visit(func(s *session.Session) {
-		s.Login(user)
-		for i := 0; i+1 < len(hints); i += 2 {
-			s.Describe(map[string]string{hints[i]: hints[i+1]})
-		}
-	})
-	v.Visit(func(s *session.Session) {
-		handle = s.Handle()
-		got, ok := s.User()
-		assert.True(v.T, ok, "the sign-in was not stored: %v", s.Err())
-		assert.Equal(v.T, user, got)
-	})
-	return handle
-}
-
-// whoIs returns who a visitor is signed in as, "" for nobody.
-func whoIs(v *kit.Visitor) (user string) {
-	v.T.Helper()
-	v.Visit(func(s *session.Session) { user, _ = s.User() })
-	return user
-}
-
-// handles returns the handles of a user's sessions in a fixed order.
-func handles(t *testing.T, m *session.Manager, user string) []string {
-	t.Helper()
-	infos, err := m.Sessions(t.Context(), user)
-	require.NoError(t, err)
-	found := []string{}
-	for _, info := range infos {
-		found = append(found, info.Handle)
-	}
-	slices.Sort(found)
-	return found
-}
-
-// eventBook keeps the events of a manager.
-type eventBook struct {
-	mu     sync.Mutex
-	events []session.Event
-}
-
-// captureEvents makes cfg report its events to the returned book.
-func captureEvents(cfg *session.Config) *eventBook {
-	b := new(eventBook)
-	cfg.Events = func(_ context.Context, e session.Event) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.events = append(b.events, e)
-	}
-	return b
-}
-
-// of returns the events of a kind.
-func (b *eventBook) of(kind session.EventKind) (found []session.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.events {
-		if e.Kind == kind {
-			found = append(found, e)
-		}
-	}
-	return found
 }

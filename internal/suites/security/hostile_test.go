@@ -105,7 +105,7 @@ func TestAHostileTokenIsNeverAdopted(t *testing.T) {
 // A made-up token of the right form is as dead as one of the wrong form, and a sign-out with it
 // writes nothing.
 func TestInventedTokensAreNotAdoptedAndNotStored(t *testing.T) {
-	var events *eventBook
+	var events *kit.EventBook
 	kit.OnServers(t, func(t *testing.T, s *kit.Site) {
 		before := s.Stored()
 		for range 300 {
@@ -116,9 +116,9 @@ func TestInventedTokensAreNotAdoptedAndNotStored(t *testing.T) {
 			assert.Equal(t, http.StatusOK, p.StatusCode)
 		}
 		assert.Equal(t, before, s.Stored(), "looking and signing out leave nothing")
-		assert.Empty(t, events.of(session.EventEnded), "nothing has ended")
-		assert.NotEmpty(t, events.of(session.EventUnknown))
-		for _, e := range events.of(session.EventUnknown) {
+		assert.Empty(t, events.Of(session.EventEnded), "nothing has ended")
+		assert.NotEmpty(t, events.Of(session.EventUnknown))
+		for _, e := range events.Of(session.EventUnknown) {
 			assert.Empty(t, e.Handle, "it is no session's")
 		}
 
@@ -126,12 +126,12 @@ func TestInventedTokensAreNotAdoptedAndNotStored(t *testing.T) {
 		issued := s.Token(s.Ask(s.Cookie+"="+made, func(own *session.Session) { own.Set("user", "eve") }))
 		assert.NotEqual(t, rawToken(t, made)[:idBytes], rawToken(t, kit.ValueOf(issued))[:idBytes])
 		assert.Empty(t, s.User(s.Cookie+"="+made))
-	}, func(cfg *session.Config) { events = captureEvents(cfg) })
+	}, func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 }
 
 // The id of a live session with an invented secret is no more than an invented token.
 func TestAWrongSecretChangesAndEndsNothing(t *testing.T) {
-	var events *eventBook
+	var events *kit.EventBook
 	kit.OnServers(t, func(t *testing.T, s *kit.Site) {
 		cookie := signedIn(s, "ann")
 		stored := dumpOrNil(s)
@@ -143,9 +143,9 @@ func TestAWrongSecretChangesAndEndsNothing(t *testing.T) {
 		}
 		assert.Equal(t, stored, dumpOrNil(s))
 		assert.Equal(t, "ann", userOf(s, cookie))
-		assert.Empty(t, events.of(session.EventEnded))
-		assert.Len(t, handles(t, s.Manager, "ann"), 1)
-	}, func(cfg *session.Config) { events = captureEvents(cfg) })
+		assert.Empty(t, events.Of(session.EventEnded))
+		assert.Len(t, kit.Handles(t, s.Manager, "ann"), 1)
+	}, func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 }
 
 // dumpOrNil is dump on the drivers whose content can be seen.

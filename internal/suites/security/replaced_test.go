@@ -89,7 +89,7 @@ func TestASignOutWithAReplacedTokenEndsTheSession(t *testing.T) {
 					require.NotNil(t, p.Cookie(s.Cookie))
 					assert.Negative(t, p.Cookie(s.Cookie).MaxAge)
 					assert.Empty(t, userOf(s, replaced))
-					assert.Empty(t, handles(t, s.Manager, "ann"))
+					assert.Empty(t, kit.Handles(t, s.Manager, "ann"))
 				}, func(cfg *session.Config) { cfg.IdleTimeout = 2 * time.Hour })
 			})
 		}
@@ -124,7 +124,7 @@ func TestAStolenTokenDoesNotOutliveItsReplacement(t *testing.T) {
 						assert.Equal(t, "ann", user)
 						assert.Empty(t, own.All())
 					})
-					assert.Len(t, handles(t, s.Manager, "ann"), 1)
+					assert.Len(t, kit.Handles(t, s.Manager, "ann"), 1)
 				})
 			})
 		}
@@ -158,7 +158,7 @@ func TestAVisitorsTokenDoesNotFollowASignIn(t *testing.T) {
 // A secret that was forgotten ends nothing: the cookie is cleared, and the event says that it is
 // unknown.
 func TestASignOutWithAForgottenTokenEndsNothing(t *testing.T) {
-	var events *eventBook
+	var events *kit.EventBook
 	kit.OnServers(t, func(t *testing.T, s *kit.Site) {
 		old := signedIn(s, "ann")
 		current := s.Token(s.Ask(old, (*session.Session).Regenerate))
@@ -167,11 +167,11 @@ func TestASignOutWithAForgottenTokenEndsNothing(t *testing.T) {
 		p := s.Ask(old, (*session.Session).Logout)
 		assert.Negative(t, p.Cookie(s.Cookie).MaxAge)
 		assert.Equal(t, "ann", userOf(s, current))
-		assert.Empty(t, events.of(session.EventEnded))
-		assert.Len(t, events.of(session.EventUnknown), 1)
+		assert.Empty(t, events.Of(session.EventEnded))
+		assert.Len(t, events.Of(session.EventUnknown), 1)
 	}, func(cfg *session.Config) {
 		cfg.IdleTimeout = 2 * time.Hour
-		events = captureEvents(cfg)
+		events = kit.RecordEvents(cfg)
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 
 // Two sign-ins at once, a double click for one, must not end each other both.
 func TestSignInsAtOnceLeaveOneOfThemSignedIn(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser = 1
 		m := kit.NewManager(t, cfg)
 		server := kit.NewBrowser(t, kit.Routes{
@@ -46,18 +46,18 @@ func TestSignInsAtOnceLeaveOneOfThemSignedIn(t *testing.T) {
 			if len(browsers) == 2 { // of more, each can have ended another in the end
 				require.Equal(t, 1, signedIn)
 			}
-			require.Len(t, handles(t, m, "ann"), signedIn, "whoever is signed in is in the list")
+			require.Len(t, kit.Handles(t, m, "ann"), signedIn, "whoever is signed in is in the list")
 		}
 	})
 }
 
 // What a refused sign-in leaves is what was saved before it.
 func TestRefusedSignInLeavesTheSessionAsItWasSaved(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.MaxPerUser, cfg.AtMaxPerUser = 1, session.RefuseNew
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		login(v.Stranger(), "bob")
+		kit.Login(v.Stranger(), "bob")
 		v.Visit(func(s *session.Session) {
 			s.Set("cart", 1)
 			s.Login("ann")
@@ -82,16 +82,16 @@ func TestRefusedSignInLeavesTheSessionAsItWasSaved(t *testing.T) {
 
 // Hints are about a user's own use of a device.
 func TestHintsOfOneUserAreNotSeenByTheNext(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann", "place", "Oslo")
+		kit.Login(v, "ann", "place", "Oslo")
 		v.Visit(func(s *session.Session) { s.Login("bob") })
 		infos, err := m.Sessions(t.Context(), "bob")
 		require.NoError(t, err)
 		require.Len(t, infos, 1)
 		assert.Nil(t, infos[0].Hints)
-		login(v, "ann", "place", "Oslo")
+		kit.Login(v, "ann", "place", "Oslo")
 		v.Visit(func(s *session.Session) { s.Describe(map[string]string{"place": "Oslo"}); s.Login("bob") })
 		infos, err = m.Sessions(t.Context(), "bob")
 		require.NoError(t, err)
@@ -102,13 +102,13 @@ func TestHintsOfOneUserAreNotSeenByTheNext(t *testing.T) {
 // A sign-in that meets the end of its session is lost with it, and the handler can find out. Once the
 // request knows that the session has ended, a sign-in is a session of its own.
 func TestSignInOfASessionThatEndsMeanwhile(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
 		for name, opened := range map[string]bool{"after it was opened": true, "before it was opened": false} {
 			require.NoError(t, m.EndAll(t.Context(), "bob"))
 			t.Run(name, func(t *testing.T) {
 				v := kit.NewVisitor(t, m)
-				login(v, "bob")
+				kit.Login(v, "bob")
 				cookie := v.CookieHeader()
 				p := v.Visit(func(s *session.Session) {
 					if opened {
@@ -124,11 +124,11 @@ func TestSignInOfASessionThatEndsMeanwhile(t *testing.T) {
 				})
 				assert.Equal(t, http.StatusOK, p.StatusCode)
 				if opened {
-					assert.Empty(t, whoIs(v))
-					assert.Empty(t, handles(t, m, "bob"))
+					assert.Empty(t, kit.UserOf(v))
+					assert.Empty(t, kit.Handles(t, m, "bob"))
 				} else {
-					assert.Equal(t, "bob", whoIs(v))
-					assert.Len(t, handles(t, m, "bob"), 1)
+					assert.Equal(t, "bob", kit.UserOf(v))
+					assert.Len(t, kit.Handles(t, m, "bob"), 1)
 				}
 			})
 		}
@@ -150,8 +150,8 @@ func TestTwoUsersWhoSignInAtOnceShareNothing(t *testing.T) {
 		assert.Equal(t, "bob", userOf(s, bob))
 		s.Ask(bob, func(own *session.Session) { assert.Equal(t, map[string]any{"mine": true}, own.All()) })
 		assert.Empty(t, userOf(s, ann))
-		assert.Empty(t, handles(t, s.Manager, "ann"))
-		assert.Len(t, handles(t, s.Manager, "bob"), 1)
+		assert.Empty(t, kit.Handles(t, s.Manager, "ann"))
+		assert.Len(t, kit.Handles(t, s.Manager, "bob"), 1)
 	})
 }
 
@@ -182,7 +182,7 @@ func TestSignInThatIsTakenBackSignsNobodyIn(t *testing.T) {
 		"in vain": func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Login("ann"); s.Login("") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+			kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 				m := kit.NewManager(t, cfg)
 				b := kit.NewBrowser(t, recovering(kit.Routes{
 					"/cart":  func(_ http.ResponseWriter, _ *http.Request, s *session.Session) { s.Set("cart", 1) },
@@ -197,7 +197,7 @@ func TestSignInThatIsTakenBackSignsNobodyIn(t *testing.T) {
 					visitor.Get(before)
 					visitor.Get("/login")
 					assert.Empty(t, visitor.Get("/user").Body)
-					assert.Empty(t, handles(t, m, "ann"))
+					assert.Empty(t, kit.Handles(t, m, "ann"))
 				}
 			})
 		})
@@ -217,16 +217,16 @@ func recovering(next http.Handler) http.Handler {
 }
 
 func TestRememberStaysWithinThePreset(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.Assurance = session.AAL2
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
 		v.Visit(func(s *session.Session) { s.Login("ann"); s.Remember(20 * time.Hour) })
 		c.Advance(59 * time.Minute)
-		require.Equal(t, "ann", whoIs(v))
+		require.Equal(t, "ann", kit.UserOf(v))
 		c.Advance(time.Hour)
-		assert.Empty(t, whoIs(v), "an hour of inactivity is the most of AAL2")
+		assert.Empty(t, kit.UserOf(v), "an hour of inactivity is the most of AAL2")
 
 		for _, d := range []time.Duration{24 * time.Hour, 0} {
 			v.Visit(func(s *session.Session) { s.Login("ann") })
@@ -234,18 +234,18 @@ func TestRememberStaysWithinThePreset(t *testing.T) {
 				c.Advance(30 * time.Minute)
 				v.Visit(func(s *session.Session) { s.Remember(d) })
 			}
-			require.Equal(t, "ann", whoIs(v))
+			require.Equal(t, "ann", kit.UserOf(v))
 			c.Advance(30 * time.Minute)
-			whoIs(v)
+			kit.UserOf(v)
 			c.Advance(30*time.Minute + time.Second)
-			assert.Empty(t, whoIs(v), "24 hours after the sign-in are the most of AAL2, Remember(%v) or not", d)
+			assert.Empty(t, kit.UserOf(v), "24 hours after the sign-in are the most of AAL2, Remember(%v) or not", d)
 		}
 	})
 }
 
 // What was remembered before the preset was set is within it from the next sign-in on.
 func TestPresetHoldsForSessionsFromBeforeIt(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		if cfg.Drivers == nil && cfg.Default == "memory" || cfg.Cookie.Revocation == "memory" {
 			d := session.NewMemoryDriver(session.MemoryConfig{})
 			cfg.Drivers = map[string]session.Driver{"shared": d}
@@ -265,9 +265,9 @@ func TestPresetHoldsForSessionsFromBeforeIt(t *testing.T) {
 		w := kit.NewVisitor(t, after)
 		w.Client.Jar = v.Client.Jar
 		w.Visit(func(s *session.Session) { s.Login("ann") }, "Cookie", v.CookieHeader())
-		require.Equal(t, "ann", whoIs(w))
+		require.Equal(t, "ann", kit.UserOf(w))
 		c.Advance(15*time.Minute + time.Second)
-		assert.Empty(t, whoIs(w))
+		assert.Empty(t, kit.UserOf(w))
 	})
 }
 
@@ -276,7 +276,7 @@ func TestNoteOfAnActivityFailsNoPageOfAFullCookie(t *testing.T) {
 	before := kit.NewManager(t, kit.DriverConfig(t, "cookie"))
 	c := kit.SetClock(before)
 	v := kit.NewVisitor(t, before)
-	login(v, "ann")
+	kit.Login(v, "ann")
 	room := 0
 	for size := 2800; size < 3100; size++ {
 		p := v.Visit(func(s *session.Session) { s.Set("fill", string(make([]byte, size))) })
@@ -304,12 +304,12 @@ func TestNoteOfAnActivityFailsNoPageOfAFullCookie(t *testing.T) {
 func TestStreamedPagesKeepAUserSignedIn(t *testing.T) {
 	for _, name := range []string{"memory", "redis", "store"} {
 		t.Run(name, func(t *testing.T) {
-			cfg := accountConfig(t, name)
+			cfg := kit.AccountConfig(t, name)
 			cfg.LockAfter = 20 * time.Minute
 			m := kit.NewManager(t, cfg)
 			c := kit.SetClock(m)
 			v := kit.NewVisitor(t, m)
-			login(v, "ann")
+			kit.Login(v, "ann")
 			for range 4 {
 				c.Advance(10 * time.Minute)
 				saves := m.Stats().Saves
@@ -332,18 +332,18 @@ func TestStreamedPagesKeepAUserSignedIn(t *testing.T) {
 
 // The activity of a request is lost with its session, which nobody needs to be told.
 func TestNoteOfAnActivityIsNoDroppedChange(t *testing.T) {
-	eachAccountDriver(t, func(t *testing.T, cfg session.Config) {
+	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		cfg.LockAfter = 20 * time.Minute
 		m := kit.NewManager(t, cfg)
 		c := kit.SetClock(m)
 		v := kit.NewVisitor(t, m)
-		login(v, "ann")
+		kit.Login(v, "ann")
 		c.Advance(5 * time.Minute)
 		v.Visit(func(s *session.Session) {
 			s.User()
 			assert.NoError(t, m.EndAll(context.Background(), "ann"))
 		})
 		assert.Zero(t, m.Stats().Dropped)
-		assert.Empty(t, whoIs(v))
+		assert.Empty(t, kit.UserOf(v))
 	})
 }
