@@ -92,7 +92,7 @@ func ExampleSession_FreshWithin() {
 	// true
 }
 
-// Who was away for long has to give the password again, and finds the session as it was.
+// Who has done nothing for long has to give the password again, and finds the session as it was.
 func ExampleSession_Locked() {
 	b := newExampleBrowser(session.Config{Default: "memory", LockAfter: 15 * time.Minute})
 	clock := sessiontest.NewClock(b.manager)

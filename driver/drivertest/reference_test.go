@@ -329,7 +329,7 @@ func (d *reference) End(ctx context.Context, base *driver.Record, e *driver.Endi
 	case !e.Allows(judged):
 		return nil, nil
 	}
-	if err := d.bury(e, s); err != nil {
+	if err := d.leaveTombstone(e, s); err != nil {
 		return nil, err
 	}
 	switch {
@@ -341,8 +341,8 @@ func (d *reference) End(ctx context.Context, base *driver.Record, e *driver.Endi
 	return rec, ctx.Err()
 }
 
-// bury puts a tombstone in the place of what is in a slot.
-func (d *reference) bury(e *driver.Ending, s *slot) error {
+// leaveTombstone puts a tombstone in the place of what is in a slot.
+func (d *reference) leaveTombstone(e *driver.Ending, s *slot) error {
 	until := e.Now.Add(e.For)
 	switch {
 	case d.has("leaves a short tombstone"):

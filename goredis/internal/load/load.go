@@ -191,8 +191,8 @@ func (l *Load) plain() {
 // A token is one that opens nothing any more.
 type token struct{ cookie, whose string }
 
-// bury notes tokens that ended.
-func (l *Load) bury(whose string, cookies []*http.Cookie) {
+// noteEnded notes tokens that ended.
+func (l *Load) noteEnded(whose string, cookies []*http.Cookie) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range cookies {

@@ -219,7 +219,7 @@ func (v *visitor) login(path string) {
 	v.since = val.at
 	v.mu.Unlock()
 	v.l.books.note(func(r *Report) { r.Acknowledged++ })
-	v.l.bury(v.id, before)
+	v.l.noteEnded(v.id, before)
 	v.met(who)
 }
 
@@ -237,7 +237,7 @@ func (v *visitor) logout() bool {
 	}
 	v.to(outside)
 	v.l.books.note(func(r *Report) { r.Acknowledged++ })
-	v.l.bury(v.id, before)
+	v.l.noteEnded(v.id, before)
 	return true
 }
 
