@@ -11,19 +11,20 @@ import (
 // Postgres returns the PostgreSQL that the tests of a binary share. Take a table of your own.
 func Postgres(tb testing.TB) *Server {
 	tb.Helper()
-	return sharedPostgres.get(tb, startPostgres("-c", "fsync=off"))
+	return sharedPostgres.get(tb, startPostgres("initdb", initdb, "-c", "fsync=off"))
 }
 
 // NewPostgres starts a PostgreSQL with the settings of its distribution and further ones, such as
 // "-c", "max_connections=20".
 func NewPostgres(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	return own(tb, startPostgres(settings...))
+	return own(tb, startPostgres("initdb", initdb, settings...))
 }
 
-func startPostgres(settings ...string) func() (*Server, error) {
+// startPostgres runs a PostgreSQL whose data a tool of its packages makes first.
+func startPostgres(maker string, arguments func(data string) (args []string), settings ...string) func() (*Server, error) {
 	return func() (*Server, error) {
-		initdb, err := find("initdb")
+		tool, err := find(maker)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +44,7 @@ func startPostgres(settings ...string) func() (*Server, error) {
 				return exec.Command(postgres, append(args, settings...)...)
 			}
 			s.ready = answers
-			return s, s.runAs(initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+			return s, s.runAs(tool, arguments(data)...)
 		})
 	}
 }
@@ -52,33 +53,17 @@ func postgresDSN(port int) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
 }
 
+// initdb makes an empty database.
+func initdb(data string) []string {
+	return []string{"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"}
+}
+
 // Standby starts a read-only replica of a PostgreSQL.
 func Standby(tb testing.TB, primary *Server) *Server {
 	tb.Helper()
-	return own(tb, func() (*Server, error) {
-		backup, err := find("pg_basebackup")
-		if err != nil {
-			return nil, err
-		}
-		postgres, err := find("postgres")
-		if err != nil {
-			return nil, err
-		}
-		return start(func(port int) (*Server, error) {
-			s, err := newServer("standby")
-			if err != nil {
-				return nil, err
-			}
-			data := filepath.Join(s.Dir, "data")
-			s.DriverName, s.DSN = "pgx", postgresDSN(port)
-			s.command = func(port int) *exec.Cmd {
-				return exec.Command(postgres, "-D", data, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", s.Dir,
-					"-c", "max_connections=200")
-			}
-			s.ready = answers
-			return s, s.runAs(backup, "-d", primary.DSN, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
-		})
-	})
+	return own(tb, startPostgres("pg_basebackup", func(data string) []string {
+		return []string{"-d", primary.DSN, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync"}
+	}))
 }
 
 // PgBouncer starts a pgbouncer in transaction mode in front of a PostgreSQL. It has a few server
