@@ -10,13 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"example.com/session"
+	"example.com/session/internal/process"
 	"example.com/session/internal/redistest"
 	"github.com/stretchr/testify/require"
 )
@@ -82,8 +82,7 @@ type site struct {
 	driver string
 	prefix string // of its cookies' names
 
-	process *exec.Cmd
-	ended   chan error // what Wait returned
+	process *process.Process
 	log     *watchedLog
 }
 
@@ -199,49 +198,29 @@ func (how setup) launch(t *testing.T, driver string) (*site, error) {
 	if how.tls {
 		args = append(args, "-tls")
 	}
-	s := &site{driver: driver, prefix: "s_", ended: make(chan error, 1), log: &watchedLog{address: make(chan string, 1)}}
+	s := &site{driver: driver, prefix: "s_", log: &watchedLog{address: make(chan string, 1)}}
 	if how.tls {
 		s.prefix = "__Host-s_"
 	}
-	s.process = exec.Command(build(t), args...)
-	s.process.Stderr = s.log
-	s.process.SysProcAttr = dieWithParent()
-	started := make(chan error)
-	go s.run(started)
-	if err := <-started; err != nil {
+	cmd := exec.Command(build(t), args...)
+	cmd.Stderr = s.log
+	if s.process, err = process.Start(cmd); err != nil {
 		return nil, err
 	}
 	select {
 	case s.url = <-s.log.address:
 		return s, nil
-	case err := <-s.ended:
-		return nil, fmt.Errorf("e2e: the demo ended at once: %w\n%s", err, s.log)
+	case <-s.process.Done():
+		return nil, fmt.Errorf("e2e: the demo ended at once: %v\n%s", s.process.Wait(), s.log)
 	case <-time.After(startLimit):
-		s.process.Process.Kill()
-		<-s.ended
+		s.process.Kill()
 		return nil, fmt.Errorf("e2e: the demo does not serve:\n%s", s.log)
-	}
-}
-
-// run starts the demo and waits for its end. It holds its thread until then, because the signal that
-// dieWithParent asks for is sent when the thread ends.
-func (s *site) run(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := s.process.Start()
-	started <- err
-	if err == nil {
-		s.ended <- s.process.Wait()
 	}
 }
 
 // stop interrupts the demo, and returns an error if its log holds a complaint.
 func (s *site) stop() error {
-	s.process.Process.Signal(os.Interrupt)
-	killed := time.AfterFunc(startLimit, func() { s.process.Process.Kill() })
-	err := <-s.ended
-	killed.Stop()
-	if err != nil {
+	if err := s.process.Stop(os.Interrupt, startLimit); err != nil {
 		return fmt.Errorf("it ended with an error: %w\n%s", err, s.log)
 	}
 	for _, complaint := range []string{"DATA RACE", "panic", "superfluous", "template"} {

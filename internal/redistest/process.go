@@ -1,64 +1,19 @@
 package redistest
 
-import (
-	"os"
-	"os/exec"
-	"runtime"
-	"time"
-)
+import "example.com/session/internal/process"
 
-// A process is one run of redis-server.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process is gone
-}
-
-// startProcess starts cmd and takes care that it does not outlive this process.
-func startProcess(cmd *exec.Cmd, log *os.File) (*process, error) {
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = dieWithParent()
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
-	go p.run(started)
-	return p, <-started
-}
-
-// run starts the process and waits for its end. The kernel sends the parent-death signal when the
-// thread ends that started the process, so that thread is held here until the process is gone.
-func (p *process) run(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	defer close(p.done)
-	err := p.cmd.Start()
-	started <- err
-	if err == nil {
-		p.cmd.Wait() // whoever ended it knows why; an end at start-up is in the log
-	}
-}
-
-// stop asks the process to end, and kills it where it does not.
-func (p *process) stop() {
-	// A paused process gets the signal when it goes on. Errors mean that it is gone already.
-	_ = p.cmd.Process.Signal(sigTerminate)
-	_ = p.resume()
-	select {
-	case <-p.done:
-	case <-time.After(stopLimit):
-		p.kill()
-	}
-}
-
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // an error means that it is gone already
-	<-p.done
+// stop asks the server to end. A paused one gets the signal when it goes on. The caller holds mu.
+func (s *Server) stop() {
+	_ = resume(s.proc) // an error means that it is gone already
+	_ = s.proc.Stop(sigTerminate, stopLimit)
 }
 
 // pause returns once the process stands still.
-func (p *process) pause() error {
-	if err := p.cmd.Process.Signal(sigPause); err != nil {
+func pause(p *process.Process) error {
+	if err := p.Signal(sigPause); err != nil {
 		return err
 	}
-	return awaitPaused(p.cmd.Process.Pid)
+	return awaitPaused(p.PID())
 }
 
-func (p *process) resume() error { return p.cmd.Process.Signal(sigResume) }
+func resume(p *process.Process) error { return p.Signal(sigResume) }

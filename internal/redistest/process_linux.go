@@ -4,15 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 )
-
-// dieWithParent makes the kernel kill the process when the thread ends that started it, also when
-// that is because the test binary was killed.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-}
 
 // awaitPaused waits until the kernel says that the process stands still: the signal that stops it
 // is sent before, not when, it takes effect.

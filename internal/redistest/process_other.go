@@ -2,13 +2,7 @@
 
 package redistest
 
-import (
-	"syscall"
-	"time"
-)
-
-// dieWithParent sets nothing: here a server outlives a test binary that is killed.
-func dieWithParent() *syscall.SysProcAttr { return nil }
+import "time"
 
 // awaitPaused leaves the signal a moment to take effect.
 func awaitPaused(int) error {

@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"example.com/session/internal/process"
 )
 
 const (
@@ -61,7 +63,7 @@ type Server struct {
 	port     int
 
 	mu   sync.Mutex
-	proc *process // nil while the server is down
+	proc *process.Process // nil while the server is down
 }
 
 // Start starts a server on a free port of 127.0.0.1, waits until it answers, and stops it when tb
@@ -104,7 +106,7 @@ func (s *Server) PID() int {
 	if s.proc == nil {
 		return 0
 	}
-	return s.proc.cmd.Process.Pid
+	return s.proc.PID()
 }
 
 // Conn opens a connection for the test's own commands; it is closed when tb ends. It goes through
@@ -125,7 +127,7 @@ func (s *Server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proc != nil {
-		s.proc.stop()
+		s.stop()
 		s.proc = nil
 	}
 }
@@ -135,7 +137,7 @@ func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.proc != nil {
-		s.proc.kill()
+		s.proc.Kill()
 		s.proc = nil
 	}
 }
@@ -160,16 +162,16 @@ func (s *Server) Restart(tb testing.TB) {
 // answered. Stop, Kill and Restart work on a paused server.
 func (s *Server) Pause(tb testing.TB) {
 	tb.Helper()
-	s.signal(tb, "pause", (*process).pause)
+	s.signal(tb, "pause", pause)
 }
 
 // Resume lets a paused server go on; it then answers what it was asked meanwhile.
 func (s *Server) Resume(tb testing.TB) {
 	tb.Helper()
-	s.signal(tb, "resume", (*process).resume)
+	s.signal(tb, "resume", resume)
 }
 
-func (s *Server) signal(tb testing.TB, name string, do func(*process) error) {
+func (s *Server) signal(tb testing.TB, name string, do func(*process.Process) error) {
 	tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,12 +228,14 @@ func (s *Server) start() error {
 		return err
 	}
 	defer log.Close() // the process has its own
-	p, err := startProcess(exec.Command(s.path, s.arguments()...), log)
+	cmd := exec.Command(s.path, s.arguments()...)
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := process.Start(cmd)
 	if err != nil {
 		return err
 	}
 	if err := s.awaitAnswer(p); err != nil {
-		p.kill()
+		p.Kill()
 		return err
 	}
 	s.proc = p
@@ -258,11 +262,11 @@ func (s *Server) arguments() []string {
 
 // awaitAnswer polls the unix socket. The port would not do: where another process has it, that
 // one may answer. The socket is opened after the port, so the port is open too.
-func (s *Server) awaitAnswer(p *process) error {
+func (s *Server) awaitAnswer(p *process.Process) error {
 	var last error
 	for end := time.Now().Add(startLimit); time.Now().Before(end); {
 		select {
-		case <-p.done:
+		case <-p.Done():
 			return s.startError()
 		case <-time.After(2 * time.Millisecond):
 		}

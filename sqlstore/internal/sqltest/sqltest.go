@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"example.com/session/internal/process"
+
 	// The SQL drivers that the servers' Open takes.
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -34,7 +36,7 @@ type Server struct {
 
 	command func(port int) *exec.Cmd
 	ready   func(s *Server) error
-	proc    *process
+	proc    *process.Process
 	log     *os.File
 }
 
@@ -60,7 +62,7 @@ func Open(tb testing.TB, driverName, dsn string) *sql.DB {
 }
 
 // Kill ends the server without any warning, as a crash of it does.
-func (s *Server) Kill() { s.proc.kill() }
+func (s *Server) Kill() { s.proc.Kill() }
 
 // Restart starts the server again, on the same port with the same data.
 func (s *Server) Restart(tb testing.TB) {
@@ -76,12 +78,15 @@ func (s *Server) Restart(tb testing.TB) {
 
 // launch starts the process and waits until it answers.
 func (s *Server) launch() (err error) {
-	if s.proc, err = startProcess(s.command(s.Port), s.log); err != nil {
+	cmd := s.command(s.Port)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = os.TempDir(), s.log, s.log
+	process.DropRoot(cmd)
+	if s.proc, err = process.Start(cmd); err != nil {
 		return err
 	}
 	for end := time.Now().Add(startLimit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		select {
-		case <-s.proc.done:
+		case <-s.proc.Done():
 			return fmt.Errorf("sqltest: the server ended at once; its log:\n%s", s.tail())
 		default:
 		}
@@ -89,7 +94,7 @@ func (s *Server) launch() (err error) {
 			return nil
 		}
 	}
-	s.proc.kill()
+	s.proc.Kill()
 	return fmt.Errorf("sqltest: the server does not answer: %w; its log:\n%s", err, s.tail())
 }
 
@@ -100,7 +105,8 @@ func (s *Server) tail() []byte {
 
 func (s *Server) remove() {
 	if s.proc != nil {
-		s.proc.stop()
+		// PostgreSQL would wait for its clients after SIGTERM. How it ends does not matter any more.
+		_ = s.proc.Stop(os.Interrupt, stopLimit)
 	}
 	s.log.Close()
 	os.RemoveAll(s.Dir)
@@ -125,7 +131,7 @@ func newServer(name string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := chown(dir); err != nil {
+	if err := process.Hand(dir); err != nil {
 		return nil, err
 	}
 	s := &Server{Dir: dir}
@@ -137,7 +143,7 @@ func newServer(name string) (*Server, error) {
 func (s *Server) write(name, text string) (path string, err error) {
 	path = filepath.Join(s.Dir, name)
 	if err = os.WriteFile(path, []byte(text), 0o600); err == nil {
-		err = chown(path)
+		err = process.Hand(path)
 	}
 	return path, err
 }
@@ -145,7 +151,8 @@ func (s *Server) write(name, text string) (path string, err error) {
 // runAs runs a command to its end.
 func (s *Server) runAs(name string, args ...string) error {
 	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.SysProcAttr = s.Dir, attributes()
+	cmd.Dir = s.Dir
+	process.DropRoot(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("sqltest: %s: %w\n%s", filepath.Base(name), err, out)
 	}
