@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -186,21 +188,31 @@ func sameSession(a, b *driver.Record) bool { return a.ID() == b.ID() && a.User()
 // addressToken returns the token of the client's address under ByClientIP. A header says nothing
 // about the address, because any client can send one.
 func (s *Session) addressToken() (*token, error) {
-	r := s.request.incoming
-	var address string
-	if clientIP := s.request.manager.cfg.ClientIP; clientIP != nil {
-		address = clientIP(r)
-	} else if cookie.IsProxied(r.Header) {
-		return nil, errors.New("session: by_client_ip behind a proxy: set Config.ClientIP, which says whose address counts")
-	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		address = host
-	} else {
-		address = strings.Trim(r.RemoteAddr, "[]") // chi's RealIP leaves out the port
+	r, clientIP := s.request.incoming, s.request.manager.cfg.ClientIP
+	if clientIP == nil {
+		if cookie.IsProxied(r.Header) {
+			return nil, errors.New("session: by_client_ip behind a proxy: set Config.ClientIP, which says whose address counts")
+		}
+		clientIP = remoteIP
 	}
+	address := clientIP(r)
 	if address == "" {
-		return nil, errors.New("session: by_client_ip: the request has no client address")
+		return nil, errors.New("session: by_client_ip: the request has no client address: Config.ClientIP can say whose counts")
 	}
 	return addressToken(s.source.cookie, s.request.manager.addressKey, strings.ToLower(address)), nil
+}
+
+// remoteIP returns the address of the connection, or "" if there is none: all clients of a proxy that
+// uses a Unix socket would be one.
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = strings.Trim(r.RemoteAddr, "[]") // chi's RealIP leaves out the port
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		return ""
+	}
+	return host
 }
 
 // tryCookie loads what the value of a cookie opens. A value that is not ours is left alone.

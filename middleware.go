@@ -84,24 +84,43 @@ func (r *requestState) finish() {
 }
 
 // panicked lets a panic of the handler go on. Nothing is stored that was not saved before, but the
-// cookies of what was saved enter the header, for a recovery middleware further out. One case ends
-// here: an error answer is complete, and a handler that then aborts the connection, as a reverse
-// proxy does, would only tear it up. It must be deferred itself to recover.
+// header is prepared for whoever sends it further out. One case ends here: an error answer is
+// complete, and a handler that then aborts the connection, as a reverse proxy does, would only tear it
+// up. It must be deferred itself to recover.
 func (r *requestState) panicked(returned *bool) {
 	if *returned {
 		return
 	}
 	r.carryBack()
 	r.close(false)
-	if !r.writer.Committed() && r.wasSaved() {
-		r.SetCookies(r.writer.Inner().Header())
-		r.writer.ProtectFromCaches(false)
+	if !r.writer.Committed() {
+		r.prepareHeader()
 	}
 	if !r.writer.HasAnswered() {
 		return
 	}
 	if v := recover(); v != nil && v != http.ErrAbortHandler {
 		panic(v)
+	}
+}
+
+// prepareHeader adds the cookies of what was saved, and keeps shared caches from storing what the
+// handler has put into the header. After a panic, a recovery middleware sends it with a page of its
+// own, and one that compresses sends it when it closes its body.
+func (r *requestState) prepareHeader() {
+	if r.wasSaved() {
+		r.SetCookies(r.writer.Inner().Header())
+	}
+	used, byAddress := false, false
+	for _, s := range r.sessions(nil) {
+		s.mu.Lock()
+		if !s.isUntouched() {
+			used, byAddress = true, byAddress || s.source.byIP
+		}
+		s.mu.Unlock()
+	}
+	if used {
+		r.writer.ProtectFromCaches(byAddress)
 	}
 }
 

@@ -1,6 +1,7 @@
 package paths_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -105,6 +106,50 @@ func TestPanicAfterASavedLogoutClearsTheCookie(t *testing.T) {
 		require.NotEmpty(t, cookies)
 		assert.Negative(t, cookies[len(cookies)-1].MaxAge)
 		assert.Empty(t, v.found())
+	})
+}
+
+// What the handler has put into the header leaves with the recovery middleware's page, or with the end
+// of a compressed body.
+func TestPanicLeavesNoPageOfASessionToSharedCaches(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		byAddress     bool
+		use           func(s *session.Session)
+		vary, control string
+	}{
+		{name: "read", use: func(s *session.Session) { s.Get("before") }, vary: "Cookie", control: "private, max-age=60"},
+		{name: "saved", use: func(s *session.Session) { s.Set("a", 1); s.Save() }, vary: "Cookie", control: "private, max-age=60"},
+		{name: "not used", use: nothing, control: "public, max-age=60"},
+		{name: "by address", byAddress: true, use: func(s *session.Session) { s.Get("before") }, vary: "Cookie", control: "private, no-store"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := kit.DriverConfig(t, "memory")
+			cfg.Memory.ByClientIP = test.byAddress
+			m := kit.NewManager(t, cfg)
+			v := newEndpoint(t, "HTTP1", func(next http.Handler) http.Handler { return closing(m.Middleware(next)) })
+			v.begin(seedBefore)
+			e := v.serve(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "public, max-age=60")
+				w.Header().Set("X-Accel-Expires", "60")
+				test.use(session.FromRequest(r))
+				panic("a handler's bug")
+			})
+			assert.Equal(t, test.vary, e.response.Header.Get("Vary"))
+			assert.Equal(t, test.control, e.response.Header.Get("Cache-Control"))
+			assert.Equal(t, test.vary == "", e.response.Header.Get("X-Accel-Expires") != "")
+		})
+	}
+}
+
+// closing is middleware that ends the body however the handler ends, as middleware does that compresses.
+func closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			recover()
+			io.WriteString(w, "the end")
+		}()
+		next.ServeHTTP(w, r)
 	})
 }
 

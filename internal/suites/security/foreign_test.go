@@ -1,8 +1,11 @@
 package security_test
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +152,30 @@ func TestClientAddressesBehindAProxyAreRefused(t *testing.T) {
 		assert.ErrorContains(t, failed.Last(), "Config.ClientIP", header)
 		v.Visit(func(s *session.Session) { assert.Nil(t, s.Get("k")) })
 	}
+}
+
+// A proxy that uses a Unix socket gives no address at all: everybody would share one session there, too.
+func TestAConnectionWithoutAnAddressIsRefused(t *testing.T) {
+	cfg := session.Config{Default: "memory", Logger: kit.Quiet, Memory: session.MemoryConfig{ByClientIP: true}}
+	failed := kit.RecordFailures(&cfg)
+	m := kit.NewManager(t, cfg)
+	socket := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(m.Middleware(kit.HTTPHandler(func(s *session.Session) { s.Set("k", 1) })))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	t.Cleanup(client.CloseIdleConnections)
+	response, err := client.Get("http://localhost/")
+	require.NoError(t, err)
+	response.Body.Close()
+	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	assert.ErrorContains(t, failed.Last(), "Config.ClientIP")
 }
 
 // chi's RealIP puts an address without a port into RemoteAddr.
