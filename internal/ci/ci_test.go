@@ -49,6 +49,20 @@ func TestFirstProgramSkipsFragments(t *testing.T) {
 	assert.Empty(t, firstProgram("# T\n```go\nx := 1\n```\n"))
 }
 
+// What docs/proxies.md shows is what the tests of the proxies run.
+func TestProxyConfigurationsAreThoseOfTheTests(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join(root, "docs", "proxies.md"))
+	require.NoError(t, err)
+	paths, err := filepath.Glob(filepath.Join(root, "internal", "suites", "proxies", "testdata", "*"))
+	require.NoError(t, err)
+	require.Len(t, paths, 5)
+	for _, path := range paths {
+		configuration, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Contains(t, string(document), "\n"+string(configuration)+"```\n", "docs/proxies.md shows another %s", filepath.Base(path))
+	}
+}
+
 // TestRenamingTheModuleWorks runs the command of CONTRIBUTING.md in a copy of the project.
 func TestRenamingTheModuleWorks(t *testing.T) {
 	contributing, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))

@@ -21,6 +21,7 @@ compiles() {
 
 have go || { echo "deps: install Go 1.25 or later: https://go.dev/doc/install" >&2; exit 1; }
 
+PATH="$PATH:/usr/sbin" # the servers of Debian's packages
 missing=()
 have make || missing+=(make)
 have redis-server || missing+=(redis-server)
@@ -30,10 +31,16 @@ if [ -f e2e/go.mod ]; then
 	have npm || missing+=(npm)
 fi
 if [ -f sqlstore/go.mod ]; then
-	PATH="$PATH:/usr/sbin" # the servers of Debian's packages
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)
 	have mariadbd mysqld || missing+=(mariadb-server)
 	have pgbouncer || missing+=(pgbouncer)
+fi
+if [ -f internal/suites/proxies/go.mod ]; then
+	have nginx || missing+=(nginx)
+	have haproxy || missing+=(haproxy)
+	have apache2 || missing+=(apache2-bin)
+	have caddy || missing+=(caddy)
+	have varnishd || missing+=(varnish)
 fi
 if grep -rqsF redis-sentinel --include='*.go' goredis; then
 	have redis-sentinel || missing+=(redis-sentinel)
