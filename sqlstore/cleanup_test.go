@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,25 +57,23 @@ func TestStatementsForCronRemoveWhatHasExpired(t *testing.T) {
 
 // A request may be about to replace an expired row.
 func TestCleanupSkipsLockedRows(t *testing.T) {
-	for _, database := range databases[:2] {
-		t.Run(database.name, func(t *testing.T) {
-			s := newSite(t, database.dialect, database.open(t))
-			d := s.driver(t, s.db)
-			s.fill(t, d, 20, swept())
-			sessions, _ := d.Tables()
-			tx, err := s.db.BeginTx(t.Context(), nil)
-			require.NoError(t, err)
-			defer tx.Rollback()
-			var id string
-			require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT id FROM "+sessions+" ORDER BY id LIMIT 1 FOR UPDATE").Scan(&id))
-			start := time.Now()
-			removed, err := d.Cleanup(within(t, 20*time.Second))
-			require.NoError(t, err)
-			assert.Less(t, time.Since(start), 10*time.Second, "it waited for the lock")
-			assert.EqualValues(t, 39, removed)
-			assert.Equal(t, 1, s.rows(t, d))
-		})
-	}
+	t.Parallel()
+	onEach(t, databases[:2], func(t *testing.T, s *site) {
+		d := s.driver(t, s.db)
+		s.fill(t, d, 20, swept())
+		sessions, _ := d.Tables()
+		tx, err := s.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer tx.Rollback()
+		var id string
+		require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT id FROM "+sessions+" ORDER BY id LIMIT 1 FOR UPDATE").Scan(&id))
+		start := time.Now()
+		removed, err := d.Cleanup(within(t, 20*time.Second))
+		require.NoError(t, err)
+		assert.Less(t, time.Since(start), 10*time.Second, "it waited for the lock")
+		assert.EqualValues(t, 39, removed)
+		assert.Equal(t, 1, s.rows(t, d))
+	})
 }
 
 func TestSeveralProcessesCleanUpAtOnce(t *testing.T) {
@@ -99,9 +98,9 @@ func TestSeveralProcessesCleanUpAtOnce(t *testing.T) {
 func TestBackgroundCleanupIsStoppedByClose(t *testing.T) {
 	onDatabases(t, func(t *testing.T, s *site) {
 		s.options.CleanupInterval, s.options.CleanupBatch = 10*time.Millisecond, 10
-		d := s.driver(t, s.db)
-		s.fill(t, d, 20_000, swept())
-		require.Eventually(t, func() bool { return s.rows(t, d) < 20_000 }, 20*time.Second, 5*time.Millisecond)
+		d, rows := s.driver(t, s.db), s.many(20_000)
+		s.fill(t, d, rows, swept())
+		require.Eventually(t, func() bool { return s.rows(t, d) < rows }, 20*time.Second, 5*time.Millisecond)
 		start := time.Now()
 		require.NoError(t, d.Close())
 		assert.Less(t, time.Since(start), 2*time.Second)
@@ -148,19 +147,20 @@ func TestFailedCleanupIsLogged(t *testing.T) {
 // seconds of one. SWEEPROWS=1000000 makes it as large as a site that was never cleaned up, and waits
 // until all rows are gone.
 func TestRequestsGoOnWhileExpiredRowsAreRemoved(t *testing.T) {
-	rows, long := 100_000, 3*time.Second
+	all, long := 0, 2*time.Second
 	if text := os.Getenv("SWEEPROWS"); text != "" {
-		n, err := strconv.Atoi(text)
+		var err error
+		all, err = strconv.Atoi(text)
 		require.NoError(t, err)
-		rows, long = n, time.Hour
+		long = time.Hour
 	}
-	onDatabases(t, func(t *testing.T, s *site) {
-		d := s.driver(t, s.db)
+	onEach(t, databases, func(t *testing.T, s *site) {
+		d, rows := s.driver(t, s.db), cmp.Or(all, s.many(100_000))
 		s.requests(t, d, 500*time.Millisecond, nil) // warms up
 		const tries = 5
 		for try := 1; ; try++ {
 			s.fill(t, d, rows, swept())
-			without := s.requests(t, d, 2*time.Second, nil)
+			without := s.requests(t, d, time.Second, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), long)
 			defer cancel()
 			done, start := make(chan int64, 1), time.Now()

@@ -24,6 +24,7 @@ import (
 // The server is killed while clients save, and comes back, three times. Each client sends a save
 // again, as package session does, until it is acknowledged.
 func TestKilledServerLosesNothingAndSignsNobodyOut(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		dialect sqlstore.Dialect
@@ -33,6 +34,7 @@ func TestKilledServerLosesNothingAndSignsNobodyOut(t *testing.T) {
 		{"MariaDB", sqlstore.MySQL, sqltest.NewMariaDB},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			server := test.start(t)
 			s := newSite(t, test.dialect, server.Open)
 			d := s.driver(t, s.db)
@@ -146,6 +148,7 @@ func writeToFile(dsn string) int {
 }
 
 func TestKilledProcessLosesNothingInSQLite(t *testing.T) {
+	t.Parallel()
 	dsn := sqltest.SQLiteFile(t)
 	acknowledged := make(map[string]int)
 	for range 3 {

@@ -81,23 +81,20 @@ func (d Dialect) words() map[string]string {
 	case Postgres:
 		return map[string]string{
 			"greatest": "GREATEST", "as u": " AS u", "u.": "u.", "replica": "pg_is_in_recovery()",
-			"insert nothing twice": "ON CONFLICT (id) DO NOTHING",
-			"or update user":       "ON CONFLICT (user_key, id) DO UPDATE SET",
-			"new.entered_us":       "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
+			"or update user": "ON CONFLICT (user_key, id) DO UPDATE SET",
+			"new.entered_us": "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
 		}
 	case MySQL:
 		return map[string]string{
 			"greatest": "GREATEST", "as u": "", "u.": "", "replica": "@@global.read_only OR @@global.innodb_read_only",
-			"insert nothing twice": "", // a duplicate key is an error, which is recognized
-			"or update user":       "ON DUPLICATE KEY UPDATE",
-			"new.entered_us":       "VALUES(entered_us)", "new.ends_ms": "VALUES(ends_ms)",
+			"or update user": "ON DUPLICATE KEY UPDATE",
+			"new.entered_us": "VALUES(entered_us)", "new.ends_ms": "VALUES(ends_ms)",
 		}
 	}
 	return map[string]string{
 		"greatest": "max", "as u": " AS u", "u.": "u.", "replica": "0",
-		"insert nothing twice": "",
-		"or update user":       "ON CONFLICT (user_key, id) DO UPDATE SET",
-		"new.entered_us":       "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
+		"or update user": "ON CONFLICT (user_key, id) DO UPDATE SET",
+		"new.entered_us": "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
 	}
 }
 

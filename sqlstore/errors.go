@@ -152,7 +152,7 @@ func postgresFault(state string) fault {
 
 func mysqlFault(number int64) fault {
 	switch number {
-	case 1213, 1205, 1020: // deadlock, lock wait, record has changed since last read
+	case 1213, 1205, 1020, 1615: // deadlock, lock wait, record has changed since last read, prepare again
 		return contended
 	case 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1927: // shutdown, or a connection that ended
 		return broken

@@ -24,9 +24,9 @@ type Statement struct {
 func (d *Driver) Statements() []Statement {
 	text, cutoff := &d.table.text, int64(1)
 	all := []Statement{
-		{"load", text.load, []any{"key"}},
+		{"load", text.load, []any{"key", int64(1)}},
 		{"update", text.update, []any{[]byte("data"), []byte("v"), int64(1), int64(1), "key", []byte("v"), int64(1)}},
-		{"replace", text.replace, []any{[]byte("data"), []byte("v"), int64(1), int64(1), "key", []byte("v"), int64(1)}},
+		{"replace", text.replace, []any{[]byte("data"), []byte("v"), int64(1), int64(1), "key", int64(1)}},
 		{"entries", text.entries, []any{"user"}},
 		{"remove", text.remove, []any{"user", "id"}},
 	}

@@ -33,8 +33,17 @@ var databases = []database{
 	}},
 }
 
-// onDatabases runs a test on each database, in a table of its own.
+// onDatabases runs a test on each database, in a table of its own, beside other tests.
 func onDatabases(t *testing.T, run func(t *testing.T, s *site)) {
+	t.Parallel()
+	onEach(t, databases, func(t *testing.T, s *site) {
+		t.Parallel()
+		run(t, s)
+	})
+}
+
+// onEach runs a test on one database after another, in a table of its own.
+func onEach(t *testing.T, databases []database, run func(t *testing.T, s *site)) {
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) { run(t, newSite(t, d.dialect, d.open(t))) })
 	}
@@ -134,6 +143,14 @@ func (s *site) rows(t testing.TB, d *sqlstore.Driver) (n int) {
 	t.Helper()
 	sessions, _ := d.Tables()
 	require.NoError(t, s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+sessions).Scan(&n))
+	return n
+}
+
+// many returns n, or a tenth of it for SQLite, which the race detector slows down most.
+func (s *site) many(n int) int {
+	if s.dialect == sqlstore.SQLite {
+		return n / 10
+	}
 	return n
 }
 

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -12,5 +13,7 @@ func TestMain(m *testing.M) {
 	if dsn := os.Getenv(writerFile); dsn != "" {
 		os.Exit(writeToFile(dsn))
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "6") // they wait most of the time
 	os.Exit(redistest.Main(sqltest.Runner{M: m}))
 }

@@ -111,6 +111,7 @@ func TestSignInsOfOneUserAreLimited(t *testing.T) {
 
 // docs/sql.md shows this statement.
 func TestOperatorEndsAUsersSessionsByName(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sqlstore.Postgres, databases[0].open(t))
 	_, address := s.newManager(t, nil)
 	ann := newBrowser(t)

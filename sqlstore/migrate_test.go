@@ -68,6 +68,7 @@ func TestFailedMigrationLeavesNoLock(t *testing.T) {
 
 // The rights that docs/sql.md names are enough, and Migrate needs no others if there is nothing to do.
 func TestRightsOfAnApplicationInPostgreSQL(t *testing.T) {
+	t.Parallel()
 	server := sqltest.Postgres(t)
 	s := newSite(t, sqlstore.Postgres, server.Open)
 	s.options.Schema, s.options.Table = fmt.Sprint("app ", tables.Add(1)), "sessions"

@@ -51,6 +51,7 @@ func TestClientsOfOneSessionLoseNothing(t *testing.T) {
 }
 
 func TestSerializationFailuresAreRetried(t *testing.T) {
+	t.Parallel()
 	server := sqltest.Postgres(t)
 	dsn := server.DSN + "&default_transaction_isolation=serializable"
 	pool := func(tb testing.TB) *sql.DB { return sqltest.Open(tb, server.DriverName, dsn) }
@@ -72,50 +73,55 @@ func TestSerializationFailuresAreRetried(t *testing.T) {
 // A transaction of another program locks an entry of the list, a sign-in locks the user's own row and
 // waits for the entry, then the transaction wants the user's row, too. The server ends one of them.
 func TestDeadlockIsRetried(t *testing.T) {
-	for _, database := range databases[:2] { // SQLite has one writer at a time
-		t.Run(database.name, func(t *testing.T) {
-			s := newSite(t, database.dialect, database.open(t))
-			d, name, e := s.driver(t, s.db), user(), entry(driver.NewID())
-			require.NoError(t, d.Enter(t.Context(), name, e, 0, time.Now()))
-			_, users := d.Tables()
-			s.fill(t, d, 1000, time.Now().Add(time.Hour))
+	t.Parallel()
+	onEach(t, databases[:2], func(t *testing.T, s *site) { // SQLite has one writer at a time
+		d, name, e := s.driver(t, s.db), user(), entry(driver.NewID())
+		require.NoError(t, d.Enter(t.Context(), name, e, 0, time.Now()))
+		_, users := d.Tables()
+		s.fill(t, d, 1000, time.Now().Add(time.Hour))
 
-			tx, err := s.db.BeginTx(t.Context(), nil)
-			require.NoError(t, err)
-			defer tx.Rollback()
-			change := func(condition string) error {
-				_, err := tx.ExecContext(t.Context(), "UPDATE "+users+" SET ends_ms = ends_ms + 1 WHERE "+condition)
-				return err
-			}
-			// MySQL ends the transaction that has changed less.
-			require.NoError(t, change("user_key <> '"+name+"'"))
-			require.NoError(t, change("user_key = '"+name+"' AND id = '"+e.ID.String()+"'"))
+		tx, err := s.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer tx.Rollback()
+		send := func(statement string) error {
+			_, err := tx.ExecContext(t.Context(), statement)
+			return err
+		}
+		change := func(condition string) error {
+			return send("UPDATE " + users + " SET ends_ms = ends_ms + 1 WHERE " + condition)
+		}
+		// MySQL ends the transaction that has changed less, PostgreSQL the one that looks first.
+		require.NoError(t, change("user_key <> '"+name+"'"))
+		if s.dialect == sqlstore.Postgres {
+			require.NoError(t, send("SET LOCAL deadlock_timeout = '1min'"))
+		}
+		require.NoError(t, change("user_key = '"+name+"' AND id = '"+e.ID.String()+"'"))
 
-			entered := make(chan error, 1)
-			go func() { entered <- d.Enter(within(t, 30*time.Second), name, e, 0, time.Now()) }()
-			s.awaitLockWait(t)
-			require.NoError(t, change("user_key = '"+name+"' AND id = ''"), "the sign-in was not the one that gave way")
-			require.NoError(t, tx.Commit())
-			require.NoError(t, <-entered)
-		})
-	}
+		entered := make(chan error, 1)
+		go func() { entered <- d.Enter(within(t, 30*time.Second), name, e, 0, time.Now()) }()
+		s.awaitLockWait(t, users)
+		require.NoError(t, change("user_key = '"+name+"' AND id = ''"), "the sign-in was not the one that gave way")
+		require.NoError(t, tx.Commit())
+		require.NoError(t, <-entered)
+	})
 }
 
-// awaitLockWait waits until a transaction waits for a lock.
-func (s *site) awaitLockWait(t *testing.T) {
+// awaitLockWait waits until a statement with a table waits for a lock.
+func (s *site) awaitLockWait(t *testing.T, table string) {
 	t.Helper()
-	query := `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'`
-	if s.dialect == sqlstore.MySQL {
-		query = `SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`
+	query, every := `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, $1) > 0`, 10*time.Millisecond
+	if s.dialect == sqlstore.MySQL { // it answers from a copy that is not asked for too often
+		query, every = `SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND locate(?, trx_query) > 0`, 250*time.Millisecond
 	}
 	require.Eventually(t, func() bool {
 		var n int
-		return s.db.QueryRowContext(t.Context(), query).Scan(&n) == nil && n > 0
-	}, 20*time.Second, 250*time.Millisecond) // MySQL answers from a copy that is not asked for too often
+		return s.db.QueryRowContext(t.Context(), query, table).Scan(&n) == nil && n > 0
+	}, 20*time.Second, every)
 }
 
 // Another process that writes for a while makes SQLite answer SQLITE_BUSY.
 func TestBusySQLiteIsRetriedUntilTheContextEnds(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sqlstore.SQLite, databases[2].open(t))
 	d, other := s.driver(t, s.db), s.pool(t)
 	first := begin(add(0))

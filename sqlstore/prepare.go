@@ -1,13 +1,18 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"io"
 	"sync"
 )
 
-// prepared are the statements that SQLite has compiled. Compiling takes as long as carrying one out.
-// Servers prepare nothing by name: behind pgbouncer the next transaction may be on another connection.
+// prepared are the statements that MySQL and SQLite have compiled, which takes about as long as
+// carrying one out. In PostgreSQL none is: behind pgbouncer the next transaction may be on another
+// connection, and the SQL driver knows how to prepare where that works.
 type prepared struct{ byText sync.Map } // of *sql.Stmt
 
 // get returns a compiled statement. database/sql compiles it on each connection that it is used on.
@@ -36,25 +41,78 @@ func (p *prepared) close() {
 }
 
 // send sends a statement without a transaction.
-func (t *table) send(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	if t.dialect != SQLite {
-		return t.db.ExecContext(ctx, text, args...)
+func (t *table) send(ctx context.Context, text string, args ...any) (result sql.Result, err error) {
+	if t.dialect != Postgres {
+		var stmt *sql.Stmt
+		if stmt, err = t.prepared.get(ctx, t.db, text); err == nil {
+			result, err = stmt.ExecContext(ctx, args...)
+		}
+		if !tooManyStatements(err) {
+			return result, err
+		}
 	}
-	stmt, err := t.prepared.get(ctx, t.db, text)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(ctx, args...)
+	return t.db.ExecContext(ctx, text, args...)
 }
 
-// ask reads one row, without a transaction, into the variables that into points to.
-func (t *table) ask(ctx context.Context, text, key string, into ...any) error {
-	if t.dialect != SQLite {
-		return t.db.QueryRowContext(ctx, text, key).Scan(into...)
+// ask reads the data of a row, without a transaction, and whether the server is a replica.
+func (t *table) ask(ctx context.Context, key string, now int64) (data []byte, replica bool, err error) {
+	if t.dialect != Postgres {
+		var stmt *sql.Stmt
+		if stmt, err = t.prepared.get(ctx, t.db, t.text.load); err == nil {
+			err = stmt.QueryRowContext(ctx, key, now).Scan(&data, &replica)
+		}
+		if !tooManyStatements(err) {
+			return data, replica, err
+		}
+	} else {
+		data, replica, err = t.askDriver(ctx, key, now)
+		if !errors.Is(err, sqldriver.ErrSkip) && !errors.Is(err, sqldriver.ErrBadConn) {
+			return data, replica, err
+		}
 	}
-	stmt, err := t.prepared.get(ctx, t.db, text)
+	err = t.db.QueryRowContext(ctx, t.text.load, key, now).Scan(&data, &replica)
+	return data, replica, err
+}
+
+// tooManyStatements reports whether MySQL has no room for one more (max_prepared_stmt_count).
+func tooManyStatements(err error) bool {
+	number, _ := numberIn(err, "Number")
+	return number == 1461
+}
+
+// askDriver is ask without database/sql, which starts a goroutine for each query whose context may
+// end. That takes a tenth of a whole request, and the driver watches the context, too. It returns
+// driver.ErrSkip if the driver cannot be asked in this way.
+func (t *table) askDriver(ctx context.Context, key string, now int64) (data []byte, replica bool, err error) {
+	conn, err := t.db.Conn(ctx)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	return stmt.QueryRowContext(ctx, key).Scan(into...)
+	defer conn.Close()
+	err = conn.Raw(func(c any) error {
+		queryer, ok := c.(sqldriver.QueryerContext)
+		if !ok {
+			return sqldriver.ErrSkip
+		}
+		rows, err := queryer.QueryContext(ctx, t.text.load, []sqldriver.NamedValue{{Ordinal: 1, Value: key}, {Ordinal: 2, Value: now}})
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		row := make([]sqldriver.Value, 2)
+		if err := rows.Next(row); err != nil {
+			return err
+		}
+		stored, isBytes := row[0].([]byte)
+		replica, ok = row[1].(bool)
+		if !isBytes || !ok {
+			return sqldriver.ErrSkip
+		}
+		data = bytes.Clone(stored) // the driver may use the bytes again
+		return nil
+	})
+	if err == io.EOF {
+		err = sql.ErrNoRows
+	}
+	return data, replica, err
 }

@@ -44,14 +44,14 @@ func (t *table) init(db *sql.DB, dialect Dialect, o Options) {
 	}
 	write := func(text string) string { return dialect.sql(names, text) }
 	t.text = statements{
-		load:    write(`SELECT data, expires_ms, {replica} FROM {sessions} WHERE id = ?`),
+		load:    write(`SELECT data, {replica} FROM {sessions} WHERE id = ? AND expires_ms > ?`),
 		replica: write(`SELECT {replica}`),
 		insert: write(`INSERT INTO {sessions} (id, data, version, expires_ms, sweep_hour)
-			VALUES (?, ?, ?, ?, ?) {insert nothing twice}`),
+			VALUES (?, ?, ?, ?, ?)`),
 		update: write(`UPDATE {sessions} SET data = ?, version = ?, expires_ms = ?, sweep_hour = ?
 			WHERE id = ? AND version = ? AND expires_ms > ?`),
 		replace: write(`UPDATE {sessions} SET data = ?, version = ?, expires_ms = ?, sweep_hour = ?
-			WHERE id = ? AND version = ? AND expires_ms = ?`),
+			WHERE id = ? AND expires_ms <= ?`),
 
 		head: write(`INSERT INTO {users as u} (user_key, id, entered_us, ends_ms) VALUES (?, '', 0, ?)
 			{or update user} ends_ms = {greatest}({u.}ends_ms, {new.ends_ms})`),

@@ -17,7 +17,7 @@ type table struct {
 	dialect  Dialect
 	names    map[string]string // of the statements
 	text     statements
-	prepared prepared      // SQLite only
+	prepared prepared      // MySQL and SQLite
 	lockKey  string        // of Migrate
 	writer   chan struct{} // SQLite only: the process's writers take turns rather than poll the file
 }
@@ -37,25 +37,10 @@ const versionSize = 9
 
 func version(data []byte) []byte { return data[:min(len(data), versionSize)] }
 
-// A row is what is stored under a key.
-type row struct {
-	data    []byte // nil for none
-	expires int64  // milliseconds since 1970
-}
-
-// live returns the data, nil if it has expired.
-func (r row) live() []byte {
-	if r.expires <= time.Now().UnixMilli() {
-		return nil
-	}
-	return r.data
-}
-
 // Get implements driver.Store.
 func (t *table) Get(ctx context.Context, key string) (data []byte, err error) {
-	err = t.retry(ctx, "load", func(ctx context.Context) error {
-		r, err := t.read(ctx, key)
-		data = r.live()
+	err = t.retry(ctx, "load", func(ctx context.Context) (err error) {
+		data, err = t.load(ctx, key)
 		return err
 	})
 	if err != nil {
@@ -64,21 +49,20 @@ func (t *table) Get(ctx context.Context, key string) (data []byte, err error) {
 	return data, nil
 }
 
-// read returns a row. A replica that lags behind fails, also if it has no row: what it does not know
-// may exist, and what it knows may have been replaced.
-func (t *table) read(ctx context.Context, key string) (r row, err error) {
-	var replica bool
-	err = t.ask(ctx, t.text.load, key, &r.data, &r.expires, &replica)
-	if errors.Is(err, sql.ErrNoRows) {
-		return row{}, t.checkPrimary(ctx)
+// load returns what is stored under a key, nil if there is nothing or if it has expired. A replica
+// that lags behind fails, also if it has no row: what it does not know may exist, and what it knows
+// may have been replaced.
+func (t *table) load(ctx context.Context, key string) ([]byte, error) {
+	data, replica, err := t.ask(ctx, key, time.Now().UnixMilli())
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, t.checkPrimary(ctx)
+	case err != nil:
+		return nil, err
+	case replica:
+		return nil, errReplica
 	}
-	if err == nil && replica {
-		err = errReplica
-	}
-	if err != nil {
-		return row{}, err
-	}
-	return r, nil
+	return data, nil
 }
 
 // checkPrimary returns errReplica if the server is a replica.
@@ -141,20 +125,18 @@ func (t *table) swap(ctx context.Context, key string, old []byte, e driver.Entry
 	if err != nil || swapped {
 		return nil, swapped, err
 	}
-	r, err := t.read(ctx, key)
+	current, err := t.load(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
-	current := r.live()
 	if current != nil && string(version(current)) == string(version(e.Data)) { // an attempt without an answer stored it
 		return nil, true, nil
 	}
-	if old == nil && current == nil && r.data != nil { // an expired row is in the way of the insert
+	if old == nil && current == nil { // an expired row is in the way of the insert
 		swapped, err = t.exec(ctx, t.text.replace,
-			e.Data, version(e.Data), expires, sweepHour(expires), key, version(r.data), r.expires)
+			e.Data, version(e.Data), expires, sweepHour(expires), key, time.Now().UnixMilli())
 		if err == nil && !swapped {
-			r, err = t.read(ctx, key)
-			current = r.live()
+			current, err = t.load(ctx, key)
 		}
 	}
 	return current, swapped, err
