@@ -35,6 +35,9 @@ if [ -f sqlstore/go.mod ]; then
 	have mariadbd mysqld || missing+=(mariadb-server)
 	have pgbouncer || missing+=(pgbouncer)
 fi
+if [ -f otelsession/go.mod ]; then
+	have promtool || missing+=(prometheus)
+fi
 if grep -rqsF redis-sentinel --include='*.go' goredis; then
 	have redis-sentinel || missing+=(redis-sentinel)
 fi
