@@ -36,7 +36,11 @@ const (
 func (s *Session) Login(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.mayLogin(user) || !s.replaceToken("login") {
+	if !s.mayLogin(user) {
+		return
+	}
+	if !s.replaceToken("login") {
+		s.signInFailed(ErrLateChange)
 		return
 	}
 	if before := s.user(); before != "" && before != user {
@@ -60,6 +64,9 @@ func (s *Session) mayLogin(user string) bool {
 	case user == "" || len(user) > maxUser:
 		s.rejectRequest(fmt.Errorf("session: sign in: a user's name has 1 to %d bytes, this one has %d", maxUser, len(user)))
 		return false
+	}
+	s.signIn = user
+	switch {
 	case s.loaded.status == anonymous: // it is never stored
 		s.rejectRequest(s.loaded.err)
 		return false

@@ -24,6 +24,7 @@ func (r *requestState) commit(status int) error {
 	defer unlock(sessions)
 	if err := saveAll(sessions); err != nil {
 		for _, s := range sessions {
+			s.signInFailed(err)
 			s.discardUnsaved()
 			s.rejectRequest(err)
 		}

@@ -114,6 +114,13 @@ type Config struct {
 	// events are dropped.
 	Events func(ctx context.Context, e Event)
 
+	// Trace is called before a request loads, saves or ends a session with a driver that does I/O, for
+	// spans. The operation gets the context that it returns, and the function is called with the
+	// error of the operation when it is over; nothing to find is an ErrNoSession. It must be fast,
+	// safe for concurrent use and must not panic. Package example.com/session/otelsession has one for
+	// OpenTelemetry. Nil means no tracing.
+	Trace func(ctx context.Context, op Operation) (context.Context, func(err error))
+
 	// StoreTimeout limits each load and each save, including all retries. A save goes on until
 	// then even after the client has disconnected. Zero means 3 seconds; negative values are
 	// errors.

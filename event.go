@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -28,6 +30,11 @@ const (
 	// EventLogin: Login was stored.
 	EventLogin EventKind = "login"
 
+	// EventLoginFailed: Login was called, and was not stored. Reason is "max_per_user" (MaxPerUser
+	// refused it), "ended" (the user's sessions, or this one, were ended meanwhile), "unavailable",
+	// "late" (the header was sent), "aborted" (the handler panicked) or "error" (see Err).
+	EventLoginFailed EventKind = "login_failed"
+
 	// EventEnded: a session was ended. Reason is "destroy", "logout", "login" (another user signed
 	// in), "list" (Manager.End), "others" (EndOthers), "all" (EndAll) or "max_per_user".
 	EventEnded EventKind = "ended"
@@ -44,8 +51,12 @@ const (
 	EventTampered EventKind = "tampered"
 
 	// EventUnknown: a client presented a token that opens or ends nothing: its session ended long
-	// ago, its secret was replaced, or it was never issued.
+	// ago, its secret was replaced, or it was never issued. Handle is set if the session is known.
 	EventUnknown EventKind = "unknown"
+
+	// EventRevoked: a cookie of a signed-in user is genuine, and the driver of CookieConfig.Revocation
+	// refuses it: the session was ended, or began before Revocation was set.
+	EventRevoked EventKind = "revoked"
 
 	// EventLateChange: a change came after the response header and was not stored.
 	EventLateChange EventKind = "late_change"
@@ -55,7 +66,7 @@ const (
 	EventAvailable   EventKind = "available"
 )
 
-// The reasons of an EventEnded.
+// The reasons of an EventEnded and, with reasonMaxPerUser, of an EventLoginFailed.
 const (
 	reasonDestroy    = "destroy"
 	reasonLogout     = "logout"
@@ -64,6 +75,12 @@ const (
 	reasonOthers     = "others"
 	reasonAll        = "all"
 	reasonMaxPerUser = "max_per_user"
+
+	reasonEnded       = "ended"
+	reasonUnavailable = "unavailable"
+	reasonLate        = "late"
+	reasonAborted     = "aborted"
+	reasonError       = "error"
 )
 
 // An Event is something that happened to a session. It never holds a token or a value.
@@ -72,9 +89,9 @@ type Event struct {
 	Time   time.Time
 	Driver string
 	Handle string // of the session; empty if none is known
-	User   string // who is signed in; empty for a visitor and if it is not known
-	Reason string // of an EventEnded
-	Err    error  // of an EventUnavailable
+	User   string // who is or was to be signed in; empty for a visitor and if it is not known
+	Reason string // of an EventEnded and an EventLoginFailed
+	Err    error  // of an EventUnavailable and an EventLoginFailed
 }
 
 // Attrs returns the event for slog. Empty fields are left out.
@@ -112,16 +129,45 @@ func (m *Manager) emit(ctx context.Context, e Event) {
 }
 
 // emit reports what happened to the session of a record, which may be nil.
-func (s *Session) emit(kind EventKind, rec *driver.Record) {
+func (s *Session) emit(kind EventKind, rec *driver.Record) { s.emitEvent(Event{Kind: kind}, rec) }
+
+// emitEvent completes an event of the session of a record, which may be nil, and reports it.
+func (s *Session) emitEvent(e Event, rec *driver.Record) {
 	m := s.request.manager
 	if m.cfg.Events == nil {
 		return
 	}
-	e := Event{Kind: kind, Driver: s.source.name}
+	e.Driver = s.source.name
 	if rec != nil {
-		e.Handle, e.User = rec.ID().String(), rec.User()
+		e.Handle, e.User = rec.ID().String(), cmp.Or(e.User, rec.User())
 	}
 	m.emit(s.request.Context, e)
+}
+
+// signInFailed reports that the Login of this request was not stored, if it was called.
+func (s *Session) signInFailed(err error) {
+	if s.signIn == "" {
+		return
+	}
+	s.emitEvent(Event{Kind: EventLoginFailed, User: s.signIn, Reason: loginFailure(err), Err: err}, s.stored)
+	s.signIn = ""
+}
+
+// loginFailure returns the reason of an EventLoginFailed.
+func loginFailure(err error) string {
+	switch {
+	case err == nil:
+		return reasonAborted
+	case errors.Is(err, ErrTooManySessions):
+		return reasonMaxPerUser
+	case isGone(err):
+		return reasonEnded
+	case errors.Is(err, ErrUnavailable):
+		return reasonUnavailable
+	case errors.Is(err, ErrLateChange):
+		return reasonLate
+	}
+	return reasonError
 }
 
 // announce reports what a save has made of the session.
@@ -133,6 +179,7 @@ func (s *Session) announce(sv *save, rec *driver.Record) {
 		s.emit(EventRegenerated, rec)
 	}
 	if sv.identity.login != "" {
+		s.signIn = ""
 		s.emit(EventLogin, rec)
 	}
 }

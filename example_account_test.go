@@ -317,13 +317,25 @@ func ExampleEvent_Attrs() {
 	}}
 }
 
+// A log line for each operation that takes long. Module otelsession makes spans.
+func ExampleOperation() {
+	_ = session.Config{Trace: func(ctx context.Context, op session.Operation) (context.Context, func(error)) {
+		began := time.Now()
+		return ctx, func(err error) {
+			if took := time.Since(began); took > 100*time.Millisecond {
+				slog.WarnContext(ctx, "slow", "operation", op.Name, "driver", op.Driver, "handle", op.Handle, "took", took, "error", err)
+			}
+		}
+	}}
+}
+
 // How loud an operator wants to hear of each kind of event.
 func ExampleEventKind() {
 	level := func(kind session.EventKind) slog.Level {
 		switch kind {
 		case session.EventUnavailable, session.EventTampered:
 			return slog.LevelError
-		case session.EventEvicted, session.EventLateChange:
+		case session.EventEvicted, session.EventLateChange, session.EventLoginFailed, session.EventRevoked:
 			return slog.LevelWarn
 		case session.EventCreated, session.EventLogin, session.EventRegenerated, session.EventEnded,
 			session.EventExpiredIdle, session.EventExpiredLifetime, session.EventAvailable:

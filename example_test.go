@@ -251,6 +251,25 @@ func ExampleStats() {
 	expvar.Publish("session", expvar.Func(func() any { return manager.Stats() }))
 }
 
+// The share of loads from redis that took at most 10 ms.
+func ExampleHistogram() {
+	share := func(h session.Histogram, limit time.Duration) float64 {
+		var within, all uint64
+		for i, n := range h.Counts {
+			if all += n; i < len(h.Bounds) && h.Bounds[i] <= limit {
+				within += n
+			}
+		}
+		return float64(within) / float64(max(all, 1))
+	}
+	manager, err := session.NewManager(session.Config{Default: "redis"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(share(manager.Stats().Drivers["redis"].LoadTimes, 10*time.Millisecond))
+	// Output: 0
+}
+
 func ExampleManager_Close() {
 	b := newExampleBrowser(session.Config{Default: "memory"})
 	if err := b.manager.Close(); err != nil {

@@ -118,13 +118,13 @@ func (s *Session) endSession(reason string) {
 		presented = append(presented, s.endable(sv.token, nil))
 	}
 	if s.request.reached(phaseCommitted) && s.source.cookies != nil && s.source.cookies.revocation == nil && len(presented) > 0 {
-		s.reportLate(reason) // the client keeps the cookie
+		s.reportLateOf(reason, presented[0].record) // the client keeps the cookie
 	}
 	for _, e := range presented {
 		s.endings.add(e)
 	}
 	s.endings.called, s.endings.reason = true, reason
-	s.stored, s.token, s.flash = nil, nil, flashUse{}
+	s.stored, s.token, s.flash, s.signIn = nil, nil, flashUse{}, ""
 	s.loaded.status, s.loaded.err = absent, nil
 	if s.loaded.at.IsZero() {
 		s.loaded.at = s.now()
@@ -180,13 +180,12 @@ func (s *Session) end(list *[]endable) error {
 func (s *Session) endOne(e endable) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
-	m := s.request.manager
-	m.stats.ended.Add(1)
-	began := s.began()
+	s.source.stats.ended.Add(1)
+	ctx, began := s.begin(ctx, opEnd, e.id)
 	ended, err := s.source.driver.End(ctx, e.record, &driver.Ending{
 		ID: e.id, Now: s.now(), For: driver.Tombstone, Secret: e.secret,
 	})
-	if err = s.answered("end", e.id, began, err); err != nil && !isGone(err) {
+	if err = s.answered(opEnd, e.id, began, err); err != nil && !isGone(err) {
 		return err
 	}
 	if ended == nil {
@@ -196,9 +195,7 @@ func (s *Session) endOne(e endable) error {
 	if user := ended.User(); user != "" && s.source.index != nil {
 		_ = s.source.index.Remove(ctx, userKey(s.source.cookie, user), e.id) // lists hide it anyway
 	}
-	m.emit(s.request.Context, Event{
-		Kind: EventEnded, Driver: s.source.name, Handle: e.id.String(), User: ended.User(), Reason: s.endings.reasonOf(),
-	})
+	s.emitEvent(Event{Kind: EventEnded, Reason: s.endings.reasonOf()}, ended)
 	return nil
 }
 

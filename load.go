@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -146,7 +145,7 @@ func (s *Session) find() error {
 // (RFC 6265bis, section 8.6): if those that open are not all of the same session, none is used.
 func (s *Session) choose(found *cookie.Values) (candidate, error) {
 	s.loaded.several = true
-	s.request.manager.stats.duplicates.Add(1)
+	s.source.stats.duplicates.Add(1)
 	s.request.manager.log.severalCookies(s)
 	best := candidate{status: absent}
 	if found.TooMany {
@@ -228,7 +227,7 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 		return s.tryToken(t, rec, s.loaded.at)
 	}
 	if errors.Is(err, errTampered) {
-		s.request.manager.stats.tampered.Add(1)
+		s.source.stats.tampered.Add(1)
 		s.request.manager.log.tampered(s)
 		s.emit(EventTampered, nil)
 	}
@@ -239,30 +238,33 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candidate, error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
-	s.request.manager.stats.loads.Add(1)
-	began := s.began()
+	s.source.stats.loads.Add(1)
+	ctx, began := s.begin(ctx, opLoad, t.id)
+	var loaded *driver.Record
 	var err error
 	if rec == nil {
-		rec, err = s.source.driver.Load(ctx, t.id, now)
+		loaded, err = s.source.driver.Load(ctx, t.id, now)
 	} else {
-		rec, err = s.source.cookies.load(ctx, rec, now)
+		loaded, err = s.source.cookies.load(ctx, rec, now)
 	}
-	if err = s.answered("load", t.id, began, err); err == nil {
-		return s.judge(t, rec, now), nil
+	if err = s.answered(opLoad, t.id, began, err); err == nil {
+		return s.judge(t, loaded, now), nil
 	}
-	return s.notFound(err, now)
+	return s.notFound(err, rec, now)
 }
 
-// notFound decides what an error of a load means.
-func (s *Session) notFound(err error, now time.Time) (candidate, error) {
+// notFound decides what an error of a load means. rec is what came in the cookie itself, or nil.
+func (s *Session) notFound(err error, rec *driver.Record, now time.Time) (candidate, error) {
 	var tombstone *driver.EndedError
 	switch {
-	case errors.As(err, &tombstone) && !s.wasUnderWay(now.Add(-tombstone.Ago)):
+	case errors.Is(err, ErrEnded) && !(errors.As(err, &tombstone) && !s.wasUnderWay(now.Add(-tombstone.Ago))):
+		return candidate{status: ended}, nil // some drivers cannot say when
+	case isGone(err) && s.source.cookies != nil && s.source.cookies.onServer(rec):
+		s.noteUnknown(EventRevoked, rec)
+		s.request.manager.log.revoked(s)
 		return candidate{status: absent}, nil
-	case errors.Is(err, ErrEnded): // some drivers cannot say when
-		return candidate{status: ended}, nil
 	case isGone(err):
-		s.noteUnknown(EventUnknown, nil)
+		s.noteUnknown(EventUnknown, rec)
 		return candidate{status: absent}, nil
 	}
 	return candidate{}, err
@@ -278,10 +280,14 @@ func (s *Session) judge(t *token, rec *driver.Record, now time.Time) candidate {
 	if rec.Accepts(digest) {
 		return candidate{live, rec, t}
 	}
-	if at, ok := rec.ReplacedAt(digest); ok && s.wasUnderWay(at) {
+	at, ok := rec.ReplacedAt(digest)
+	if ok && s.wasUnderWay(at) {
 		return candidate{replaced, rec, t}
 	}
-	s.noteUnknown(EventUnknown, nil)
+	if !ok { // an id alone says nothing about whose session it is
+		rec = nil
+	}
+	s.noteUnknown(EventUnknown, rec)
 	return candidate{status: absent}
 }
 
@@ -297,7 +303,7 @@ func (s *Session) noteUser(rec *driver.Record) {
 func isFirstUse(rec *driver.Record) bool { return rec.UsedAt().Equal(rec.CreatedAt()) }
 
 func (s *Session) noteUnknown(kind EventKind, rec *driver.Record) {
-	s.request.manager.stats.unknown.Add(1)
+	s.source.stats.unknown.Add(1)
 	s.emit(kind, rec)
 }
 
@@ -319,30 +325,6 @@ func (s *Session) retireJoined() {
 	if rec, err := s.source.driver.Save(ctx, s.stored, ch); err == nil {
 		s.stored, s.loaded.record = rec, rec
 	}
-}
-
-// began returns when an operation of the driver begins, for the log of outages. A driver without I/O has
-// none.
-func (s *Session) began() time.Time {
-	if s.source.local {
-		return time.Time{}
-	}
-	return s.request.manager.now()
-}
-
-// answered takes what a driver answered to an operation, for logs and statistics.
-func (s *Session) answered(op string, id driver.ID, began time.Time, err error) error {
-	if err != nil {
-		err = classify(op+" with driver "+s.source.name, err)
-	}
-	m := s.request.manager
-	m.observe(s.request.Context, s.source, began, err)
-	if errors.Is(err, driver.ErrDamaged) {
-		m.stats.damaged.Add(1)
-		m.log.damaged(s, op, id)
-		err = fmt.Errorf("session: %s with driver %s: %w", op, s.source.name, err)
-	}
-	return err
 }
 
 // presented returns the sessions whose cookies came with the request, at most the given number.

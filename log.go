@@ -64,6 +64,13 @@ func (l *eventLog) tampered(s *Session) {
 		driverAttr(s.source))
 }
 
+func (l *eventLog) revoked(s *Session) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelInfo,
+		"session: a cookie of a signed-in user was refused, because the driver of Revocation has no such session; "+
+			"users who signed in before Revocation was set have to sign in again",
+		driverAttr(s.source))
+}
+
 func (l *eventLog) severalCookies(s *Session) {
 	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a request has several different cookies of one name",
 		driverAttr(s.source), slog.String("cookie", s.source.cookie))

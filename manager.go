@@ -30,7 +30,7 @@ type Manager struct {
 	byIP         []*source // those that tell clients apart by their address
 	memory       *memoryDriver
 	redis        *redisDriver
-	stats        counters
+	failed       atomic.Uint64 // requests that got the error answer
 	log          *eventLog
 	clock        func() time.Time // for tests; nil: the system's
 	closed       atomic.Bool

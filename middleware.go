@@ -137,6 +137,7 @@ func (r *requestState) close(store bool) {
 		if store {
 			s.saveLate()
 		}
+		s.signInFailed(s.lateError())
 		s.mu.Unlock()
 	}
 }
@@ -156,7 +157,7 @@ func (r *requestState) BeforeHeader(status int) error { return r.commit(status) 
 // ErrorAnswer says how the error answer is made. It implements response.Hooks.
 func (r *requestState) ErrorAnswer(err error) response.ErrorAnswer {
 	m := r.manager
-	m.stats.failed.Add(1)
+	m.failed.Add(1)
 	if !errors.Is(err, ErrUnavailable) { // that is logged once for an outage
 		m.log.requestFailed(&r.handed, err)
 	}

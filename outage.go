@@ -63,7 +63,7 @@ func (o *outage) succeed(began, now time.Time) (ends bool, lasted time.Duration,
 func (m *Manager) observe(ctx context.Context, src *source, began time.Time, err error) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		m.stats.unavailable.Add(1)
+		src.stats.unavailable.Add(1)
 		if src.outage.fail(began, m.now()) {
 			m.log.logger.LogAttrs(ctx, slog.LevelError, "session: the store is unavailable",
 				driverAttr(src), slog.Any("error", err))

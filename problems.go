@@ -78,27 +78,38 @@ func (s *Session) noteProblem(err error) {
 }
 
 // reportLate reports a change that came after the response header.
-func (s *Session) reportLate(op string) {
-	s.noteLate(op)
+func (s *Session) reportLate(op string) { s.reportLateOf(op, s.stored) }
+
+// reportLateOf reports a change of the session of a record, which may be nil.
+func (s *Session) reportLateOf(op string, rec *driver.Record) {
+	s.noteLate(op, rec)
 	s.request.manager.log.lateChange(s, op)
 }
 
 // reportHijack reports what was lost because the handler took the connection over, so that no
 // cookie could be sent.
 func (s *Session) reportHijack() {
-	s.noteLate("the connection was taken over before a cookie was sent")
+	s.noteLate("the connection was taken over before a cookie was sent", s.stored)
 	s.request.manager.log.lostByHijack(s)
 }
 
-func (s *Session) noteLate(op string) {
+func (s *Session) noteLate(op string, rec *driver.Record) {
 	s.problems.late = true
 	s.noteProblem(fmt.Errorf("%w (%s)", ErrLateChange, op))
-	s.request.manager.stats.late.Add(1)
-	s.emit(EventLateChange, s.stored)
+	s.source.stats.late.Add(1)
+	s.emit(EventLateChange, rec)
+}
+
+// lateError returns ErrLateChange if a change came too late, or else nil.
+func (s *Session) lateError() error {
+	if s.problems.late {
+		return ErrLateChange
+	}
+	return nil
 }
 
 func (s *Session) unreadable(key, encoded string, err error) {
 	s.noteProblem(err)
-	s.request.manager.stats.unreadable.Add(1)
+	s.source.stats.unreadable.Add(1)
 	s.request.manager.log.unreadable(s, key, kindOf(encoded), err)
 }

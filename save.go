@@ -238,14 +238,13 @@ var errTooManyConflicts = errors.New("other requests changed the session too oft
 
 // sendOnce enters the session into the user's index if that is needed, and saves it.
 func (s *Session) sendOnce(ctx context.Context, sv *save) (*driver.Record, error) {
-	m := s.request.manager
-	began := s.began()
+	ctx, began := s.begin(ctx, opSave, sv.ID)
 	if err := s.enterIndex(ctx, sv); err != nil {
-		return nil, s.answered("save", sv.ID, began, err)
+		return nil, s.answered(opSave, sv.ID, began, err)
 	}
-	m.stats.saves.Add(1)
+	s.source.stats.saves.Add(1)
 	rec, err := s.source.driver.Save(ctx, sv.base, &sv.Changes)
-	return rec, s.answered("save", sv.ID, began, err)
+	return rec, s.answered(opSave, sv.ID, began, err)
 }
 
 // saved makes the record that a save has stored the session of this request.
@@ -275,6 +274,7 @@ func (s *Session) saveFailed(sv *save, err error) error {
 	case isGone(err):
 		s.drop(err)
 	case errors.Is(err, ErrTooManySessions):
+		s.signInFailed(err)
 		s.discardUnsaved()
 	default:
 		s.restore(sv, err)
@@ -323,9 +323,10 @@ func (s *Session) drop(err error) {
 	if errors.Is(err, ErrEnded) {
 		kind = ErrEnded
 	}
+	s.signInFailed(kind)
 	s.lose(ended)
 	s.noteProblem(kind)
-	s.request.manager.stats.dropped.Add(1)
+	s.source.stats.dropped.Add(1)
 	s.request.manager.log.dropped(s, kind)
 }
 

@@ -94,6 +94,7 @@ type Session struct {
 	pending  pendingChanges
 	inFlight *save // was sent and had no answer: it is sent again, under its number, before anything else
 	identity identityChange
+	signIn   string // the user of a Login that is not stored yet
 	endings  endings
 	flash    flashUse
 	problems problems

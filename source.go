@@ -34,6 +34,7 @@ type source struct {
 	used       atomic.Bool
 	hasUsers   atomic.Bool // a signed-in session was seen
 	outage     outage
+	stats      counters
 }
 
 // time returns what the clock of the source's store shows when that of this process shows local.

@@ -2,7 +2,9 @@ package session
 
 import (
 	"encoding/json"
+	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Stats are counters since the manager was made, like sql.DBStats. Stats is an expvar.Var. One that
@@ -13,41 +15,119 @@ type Stats struct {
 	Loads       uint64 // look-ups in a driver
 	Saves       uint64 // saves by a driver
 	Ended       uint64 // attempts of requests to end a session
-	Unknown     uint64 // tokens that opened nothing: expired, or never issued
+	Unknown     uint64 // tokens that opened nothing: expired, revoked, or never issued
 	Tampered    uint64 // sealed cookies that failed authentication
 	Damaged     uint64 // records that could not be decoded
 	Duplicates  uint64 // requests with several different cookies of the session's name
 	Dropped     uint64 // requests whose changes were dropped, because the session had ended meanwhile
 	LateChanges uint64 // changes after the header that could not be stored
 	Unreadable  uint64 // values that could not be read as asked
-	Failed      uint64 // requests that got the error answer
+	Failed      uint64 // requests that got the error answer; 0 in Drivers
 	Unavailable uint64 // operations that a store did not serve
 	Retries     uint64 // operations that the redis driver tried once more on a fresh connection
 	Sessions    int64  // stored by the memory driver; expired ones count until they are found
 	Evictions   uint64 // sessions that the memory driver dropped to stay within MaxSessions
+	Outage      bool   // a store is unavailable: EventUnavailable came, and EventAvailable did not yet
+
+	// LoadTimes is how long loads took, and SaveTimes how long saves and endings took, the failed
+	// ones included. They are measured where there is I/O: they are empty for the memory driver, and
+	// for the cookie driver without Revocation. Only the Stats in Drivers have them.
+	LoadTimes, SaveTimes Histogram `json:",omitzero"`
+
+	// Drivers has the same of each driver that is configured or was used, by name.
+	Drivers map[string]Stats `json:",omitempty"`
 }
 
+// A Histogram says how many operations took how long.
+type Histogram struct {
+	// Bounds are 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250 and 500 ms, 1, 2.5 and 5 s.
+	Bounds []time.Duration
+
+	// Counts has one number more than Bounds. Counts[i] operations took at most Bounds[i], and
+	// longer than the bound before. The last number is of those that took longer than all bounds.
+	Counts []uint64
+
+	Sum time.Duration // of all operations
+}
+
+var latencyBounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second,
+}
+
+// latencies count operations by how long they took.
+type latencies struct {
+	counts [len(latencyBounds) + 1]atomic.Uint64
+	sum    atomic.Int64
+}
+
+func (l *latencies) add(took time.Duration) {
+	i := 0
+	for i < len(latencyBounds) && took > latencyBounds[i] {
+		i++
+	}
+	l.counts[i].Add(1)
+	l.sum.Add(int64(took))
+}
+
+func (l *latencies) histogram() Histogram {
+	h := Histogram{Bounds: slices.Clone(latencyBounds[:]), Sum: time.Duration(l.sum.Load())}
+	for i := range l.counts {
+		h.Counts = append(h.Counts, l.counts[i].Load())
+	}
+	return h
+}
+
+// counters are what a source counts.
 type counters struct {
 	loads, saves, ended, unknown, tampered, damaged, duplicates atomic.Uint64
-	dropped, late, unreadable, failed, unavailable              atomic.Uint64
+	dropped, late, unreadable, unavailable                      atomic.Uint64
+	loadTimes, saveTimes                                        latencies
 }
 
 // Stats returns the counters.
 func (m *Manager) Stats() Stats {
-	c := &m.stats
-	stats := Stats{
-		Loads: c.loads.Load(), Saves: c.saves.Load(), Ended: c.ended.Load(),
-		Unknown: c.unknown.Load(), Tampered: c.tampered.Load(), Damaged: c.damaged.Load(),
-		Duplicates: c.duplicates.Load(), Dropped: c.dropped.Load(), LateChanges: c.late.Load(),
-		Unreadable: c.unreadable.Load(), Failed: c.failed.Load(), Unavailable: c.unavailable.Load(),
-		Sessions: m.memory.Len(), Evictions: m.memory.Evictions(),
-	}
+	all := Stats{Failed: m.failed.Load(), Drivers: make(map[string]Stats)}
 	for _, src := range m.ordered {
-		if d, ok := src.driver.(interface{ Retries() uint64 }); ok {
-			stats.Retries += d.Retries()
+		src.addTo(&all)
+		if src != m.main && !src.configured && !src.used.Load() {
+			continue
 		}
+		var one Stats
+		src.addTo(&one)
+		if !src.local {
+			one.LoadTimes, one.SaveTimes = src.stats.loadTimes.histogram(), src.stats.saveTimes.histogram()
+		}
+		all.Drivers[src.name] = one
 	}
-	return stats
+	return all
+}
+
+// addTo adds the counters of a source.
+func (src *source) addTo(s *Stats) {
+	c := &src.stats
+	s.Loads += c.loads.Load()
+	s.Saves += c.saves.Load()
+	s.Ended += c.ended.Load()
+	s.Unknown += c.unknown.Load()
+	s.Tampered += c.tampered.Load()
+	s.Damaged += c.damaged.Load()
+	s.Duplicates += c.duplicates.Load()
+	s.Dropped += c.dropped.Load()
+	s.LateChanges += c.late.Load()
+	s.Unreadable += c.unreadable.Load()
+	s.Unavailable += c.unavailable.Load()
+	s.Outage = s.Outage || src.outage.isOpen()
+	if d, ok := src.driver.(interface{ Retries() uint64 }); ok {
+		s.Retries += d.Retries()
+	}
+	if d, ok := src.driver.(*memoryDriver); ok {
+		s.Sessions += d.Len()
+		s.Evictions += d.Evictions()
+	}
 }
 
 // String returns the counters as JSON, as expvar asks for.

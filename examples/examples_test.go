@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/session"
 	"example.com/session/internal/redistest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,12 +92,12 @@ func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 
 	var vars struct {
 		Events map[string]int `json:"session_events"`
-		Stats  map[string]int `json:"session"`
+		Stats  session.Stats  `json:"session"`
 	}
 	text := b.get("/debug/vars")
 	require.NoError(t, json.Unmarshal([]byte(text), &vars), text)
 	assert.Equal(t, map[string]int{"created": 1, "login": 1, "opened": 1, "ended": 1}, vars.Events)
-	assert.Equal(t, 2, vars.Stats["Saves"], "the sign-in, and the first use")
+	assert.Equal(t, 2, int(vars.Stats.Saves), "the sign-in, and the first use")
 	for _, line := range []string{"event=login driver=memory handle=", "user=ann", "event=ended", "reason=logout"} {
 		assert.Contains(t, p.log.String(), line)
 	}

@@ -153,7 +153,9 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name, t
 	v := view{Title: title, Path: r.URL.Path, Driver: a.cfg.Default, User: user, Pages: pages, Data: data}
 	p := &page{w, status}
 	if err := a.pages.ExecuteTemplate(p, r, name, v); err != nil {
-		log.Printf("%s: %v", name, err)
+		if !errors.Is(err, session.ErrUnavailable) { // the library logs an outage once
+			log.Printf("%s: %v", name, err)
+		}
 		if p.status != 0 {
 			http.Error(w, "the page could not be rendered", http.StatusInternalServerError)
 		}

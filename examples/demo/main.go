@@ -7,6 +7,8 @@
 //	go run ./examples/demo -driver redis      sessions in redis on 127.0.0.1:6379
 //	go run ./examples/demo -config file.json  sessions as the file says
 //
+// With -metrics 127.0.0.1:9091 it also serves metrics for Prometheus there, and logs events.
+//
 // It prints the address to open. With -tls it serves HTTPS with a self-signed certificate, which
 // browsers warn about, and the names of its cookies begin with __Host-s_.
 package main
@@ -31,22 +33,35 @@ func main() {
 	file := flag.String("config", "", "a configuration file for session.LoadConfig")
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
 	secure := flag.Bool("tls", false, "serve HTTPS with a self-signed certificate")
+	metrics := flag.String("metrics", "", "where to serve metrics for Prometheus, such as 127.0.0.1:9091; logs events, too")
 	flag.Parse()
-	if err := run(*driver, *file, *address, *secure); err != nil {
+	if err := run(*driver, *file, *address, *metrics, *secure); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(driver, file, address string, secure bool) error {
+func run(driver, file, address, metricsAddress string, secure bool) error {
 	cfg, err := configure(driver, file, secure)
 	if err != nil {
 		return err
+	}
+	seen := &metrics{events: make(map[string]uint64)}
+	if metricsAddress != "" {
+		cfg.Events = seen.observe
 	}
 	a, err := newApp(cfg)
 	if err != nil {
 		return err
 	}
 	defer a.manager.Close()
+	if metricsAddress != "" {
+		seen.manager = a.manager
+		metricsServer, err := seen.serve(metricsAddress)
+		if err != nil {
+			return err
+		}
+		defer metricsServer.Close()
+	}
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

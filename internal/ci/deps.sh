@@ -42,6 +42,9 @@ if [ -f internal/suites/proxies/go.mod ]; then
 	have caddy || missing+=(caddy)
 	have varnishd || missing+=(varnish)
 fi
+if [ -f otelsession/go.mod ]; then
+	have promtool || missing+=(prometheus)
+fi
 if grep -rqsF redis-sentinel --include='*.go' goredis; then
 	have redis-sentinel || missing+=(redis-sentinel)
 fi

@@ -174,10 +174,16 @@ type HandlerFunc func(w http.ResponseWriter, r *http.Request, s *session.Session
 
 func NewVisitor(t *testing.T, m *session.Manager) *Visitor {
 	t.Helper()
+	return NewVisitorBehind(t, m, func(next http.Handler) http.Handler { return next })
+}
+
+// NewVisitorBehind returns a visitor of a server that has another middleware around the manager's.
+func NewVisitorBehind(t *testing.T, m *session.Manager, outer func(http.Handler) http.Handler) *Visitor {
+	t.Helper()
 	v := &Visitor{handler: new(atomic.Value)}
-	v.Browser = NewBrowser(t, m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	v.Browser = NewBrowser(t, outer(m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v.handler.Load().(HandlerFunc)(w, r, session.FromRequest(r))
-	})))
+	}))))
 	return v
 }
 

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/session"
+)
+
+// A metrics has the numbers of the manager in the text format of Prometheus, under the names that
+// module otelsession gives them. An application should use that module. The demo is part of the
+// library's own module, which needs nothing but redigo.
+type metrics struct {
+	mu      sync.Mutex
+	manager *session.Manager
+	events  map[string]uint64 // by their labels
+}
+
+// observe counts an event and logs it. It is for Config.Events.
+func (m *metrics) observe(ctx context.Context, e session.Event) {
+	labels := fmt.Sprintf("session_driver=%q,session_event=%q", e.Driver, e.Kind)
+	if e.Reason != "" {
+		labels += fmt.Sprintf(",session_reason=%q", e.Reason)
+	}
+	m.mu.Lock()
+	m.events[labels]++
+	m.mu.Unlock()
+	if e.Kind != session.EventUnknown && e.Kind != session.EventTampered { // an attacker could fill the log
+		slog.LogAttrs(ctx, slog.LevelInfo, "session", e.Attrs()...)
+	}
+}
+
+// serve serves the metrics on an address of their own, which should not be a public one.
+func (m *metrics) serve(address string) (io.Closer, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(listener)
+	slog.Info("serving metrics", "url", "http://"+listener.Addr().String()+"/metrics")
+	return server, nil
+}
+
+func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	stats := m.manager.Stats()
+	p := exposition{"session_failed_total": {kind: "counter", lines: []string{fmt.Sprint("session_failed_total ", stats.Failed)}}}
+	for _, name := range slices.Sorted(maps.Keys(stats.Drivers)) {
+		p.add(stats.Drivers[name], fmt.Sprintf("session_driver=%q", name))
+	}
+	m.mu.Lock()
+	for _, labels := range slices.Sorted(maps.Keys(m.events)) {
+		p.line("session_events_total", "counter", labels, m.events[labels])
+	}
+	m.mu.Unlock()
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		fmt.Fprintf(w, "# TYPE %s %s\n%s\n", name, p[name].kind, strings.Join(p[name].lines, "\n"))
+	}
+}
+
+// An exposition is what a scrape gets, by the name of the metric.
+type exposition map[string]struct {
+	kind  string
+	lines []string
+}
+
+func (x exposition) line(name, kind, labels string, value any) {
+	x.sample(name, kind, name, labels, value)
+}
+
+func (x exposition) sample(name, kind, sample, labels string, value any) {
+	metric := x[name]
+	metric.kind = kind
+	metric.lines = append(metric.lines, fmt.Sprintf("%s{%s} %v", sample, labels, value))
+	x[name] = metric
+}
+
+var capital = regexp.MustCompile(`\B[A-Z]`)
+
+// add adds the numbers of a driver: whatever fields Stats has.
+func (x exposition) add(stats session.Stats, labels string) {
+	v := reflect.ValueOf(stats)
+	for i, field := range reflect.VisibleFields(v.Type()) {
+		name := "session_" + strings.ToLower(capital.ReplaceAllString(field.Name, "_$0"))
+		switch n := v.Field(i).Interface().(type) {
+		case uint64:
+			if field.Name != "Failed" { // that of all drivers together
+				x.line(name+"_total", "counter", labels, n)
+			}
+		case int64:
+			x.line(name, "gauge", labels, n)
+		case bool:
+			x.line(name, "gauge", labels, map[bool]int{true: 1}[n])
+		}
+	}
+	x.histogram(labels+`,session_operation="load"`, stats.LoadTimes)
+	x.histogram(labels+`,session_operation="save"`, stats.SaveTimes)
+}
+
+func (x exposition) histogram(labels string, h session.Histogram) {
+	const name, kind = "session_operation_duration_seconds", "histogram"
+	var sum uint64
+	for i, n := range h.Counts {
+		sum += n
+		bound := "+Inf"
+		if i < len(h.Bounds) {
+			bound = fmt.Sprint(h.Bounds[i].Seconds())
+		}
+		x.sample(name, kind, name+"_bucket", fmt.Sprintf("%s,le=%q", labels, bound), sum)
+	}
+	if len(h.Counts) > 0 { // a driver without I/O is not timed
+		x.sample(name, kind, name+"_sum", labels, h.Sum.Seconds())
+		x.sample(name, kind, name+"_count", labels, sum)
+	}
+}
