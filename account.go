@@ -90,7 +90,7 @@ func (s *Session) beginAnew() {
 		s.pending.set(driver.Account, accountHints, described)
 	}
 	s.flash.read = nil
-	if err := updateFromNothing(s.pending.ops, s.pending.updates); err != nil {
+	if err := rerunUpdates(s.pending.ops, s.pending.updates, nil); err != nil {
 		s.rejectRequest(err)
 	}
 }

@@ -61,7 +61,7 @@ func (s *Session) resolveReplaced(sv *save, current *driver.Record) error {
 	case user != "": // somebody else has signed in
 		s.endings.after = append(s.endings.after, endable{id: current.ID(), secret: sv.Expect, record: current})
 		sv.beginSession(s.source)
-		return updateFromNothing(sv.Ops, sv.updates)
+		return rerunUpdates(sv.Ops, sv.updates, nil)
 	default: // somebody has signed in: a Regenerate must not keep the old token's holder in
 		return ErrEnded
 	}
@@ -105,35 +105,28 @@ func (sv *save) clearsData() bool {
 	return false
 }
 
-// updateFromNothing runs the functions of Update for a session that begins without data.
-func updateFromNothing(ops []driver.Op, updates map[string]updateFunc) error {
-	for i := range ops {
-		op := &ops[i]
-		if op.Kind != driver.Swap || op.Old == "" {
-			continue
-		}
-		encoded, err := updates[op.Key]("")
-		if err != nil {
-			return &driver.ValueError{Op: "update", Key: op.Key, Reason: err.Error()}
-		}
-		op.Old, op.Encoded = "", encoded
-	}
-	return nil
-}
-
 // updateAgain runs the functions of Update on the values that the record holds by now.
 func (sv *save) updateAgain(current *driver.Record) error {
 	sv.base = current
-	for i := range sv.Ops {
-		op := &sv.Ops[i]
+	return rerunUpdates(sv.Ops, sv.updates, current)
+}
+
+// rerunUpdates runs the functions of Update whose keys hold another value in a record, which is nil if
+// the session begins without data.
+func rerunUpdates(ops []driver.Op, updates map[string]updateFunc, current *driver.Record) error {
+	for i := range ops {
+		op := &ops[i]
 		if op.Kind != driver.Swap {
 			continue
 		}
-		old, _ := current.Value(driver.Data, op.Key)
+		old := ""
+		if current != nil {
+			old, _ = current.Value(driver.Data, op.Key)
+		}
 		if old == op.Old {
 			continue
 		}
-		encoded, err := sv.updates[op.Key](old)
+		encoded, err := updates[op.Key](old)
 		if err != nil {
 			return &driver.ValueError{Op: "update", Key: op.Key, Reason: err.Error()}
 		}

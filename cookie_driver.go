@@ -118,10 +118,11 @@ func (d *cookieDriver) Save(ctx context.Context, base *driver.Record, ch *driver
 	if err := d.fits(rec); err != nil { // before the server is told
 		return nil, err
 	}
-	if d.onServer(rec) {
-		if rec, err = d.revocation.save(ctx, base, ch); err != nil {
-			return nil, err
-		}
+	if !d.onServer(rec) {
+		return rec, nil
+	}
+	if rec, err = d.revocation.save(ctx, base, ch); err != nil {
+		return nil, err
 	}
 	return rec, d.fits(rec)
 }

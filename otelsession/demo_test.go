@@ -1,7 +1,6 @@
 package otelsession_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/session/internal/suites/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -113,23 +113,10 @@ func (d *demoServer) cookie(name string) string {
 	return ""
 }
 
-// lines are what a process has printed. They are safe for concurrent use.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+// lines are what a process has printed.
+type lines struct{ kit.LogBook }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+func (l *lines) String() string { return l.Text() }
 
 // count returns how many lines have a text.
 func (l *lines) count(text string) int { return strings.Count(l.String(), text) }

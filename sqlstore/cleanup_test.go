@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session/driver"
+	"example.com/session/internal/suites/kit"
 	"example.com/session/sqlstore"
 )
 
@@ -114,33 +114,15 @@ func TestBackgroundCleanupIsStoppedByClose(t *testing.T) {
 	})
 }
 
-// A lockedBuilder is a strings.Builder that the cleanup's goroutine may write to.
-type lockedBuilder struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuilder) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuilder) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 func TestFailedCleanupIsLogged(t *testing.T) {
-	var log lockedBuilder
+	var log kit.LogBook
 	s := newSite(t, sqlstore.SQLite, databases[2].open(t))
 	s.options = sqlstore.Options{Table: "missing", CleanupInterval: time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	d := s.driver(t, s.db)
-	require.Eventually(t, func() bool { return log.String() != "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Text() != "" }, 10*time.Second, time.Millisecond)
 	require.NoError(t, d.Close())
-	assert.Contains(t, log.String(), "expired rows were not removed")
-	assert.Contains(t, log.String(), "call Migrate")
+	assert.Contains(t, log.Text(), "expired rows were not removed")
+	assert.Contains(t, log.Text(), "call Migrate")
 }
 
 // TestRequestsGoOnWhileExpiredRowsAreRemoved measures requests without a cleanup, and beside the first

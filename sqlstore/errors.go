@@ -71,14 +71,7 @@ func (t *table) retry(ctx context.Context, op string, do func(ctx context.Contex
 
 // pause waits a moment, at random so that those who met do not meet again.
 func pause(ctx context.Context, tries int) error {
-	timer := time.NewTimer(rand.N(min(maxPause, time.Duration(tries)*2*time.Millisecond)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return sleep(ctx, rand.N(min(maxPause, time.Duration(tries)*2*time.Millisecond)))
 }
 
 // faultOf tells what an error means. It knows the codes of the servers, and no package of a driver.
