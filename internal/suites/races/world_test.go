@@ -268,7 +268,7 @@ func (w *world) play() {
 // pass lets time pass.
 func (w *world) pass() {
 	time.Sleep(time.Millisecond)
-	w.settle(nil)
+	w.awaitNext(nil)
 }
 
 // take does one step, and waits until nothing moves any more.
@@ -285,7 +285,7 @@ func (w *world) take(s step) {
 	} else {
 		w.grant(s)
 	}
-	w.settle(s.by)
+	w.awaitNext(s.by)
 }
 
 func (w *world) grant(s step) {
@@ -307,8 +307,8 @@ func (w *world) grant(s step) {
 	s.op.grant <- s.fault
 }
 
-// settle waits until the request has ended, or waits for its next operation.
-func (w *world) settle(q *request) {
+// awaitNext waits until the request has ended, or waits for its next operation.
+func (w *world) awaitNext(q *request) {
 	if w.inBubble {
 		synctest.Wait()
 		return

@@ -58,7 +58,7 @@ func TestSessionThatAnotherClockTakesForOverDoesNotEscapeTheList(t *testing.T) {
 			v := kit.NewVisitor(t, here)
 			kit.Login(v, "ann")
 			idle := time.Hour
-			if cfg.Default == "cookie" { // whose stand-in idles longer
+			if cfg.Default == "cookie" { // whose record on the server has a longer idle timeout
 				idle += idle/10 + 10*time.Second
 			}
 			c.Advance(idle - 5*time.Second)

@@ -240,7 +240,7 @@ func secrecyConfig(t *testing.T, tap *wiretap, name string) session.Config {
 	return cfg
 }
 
-// tapped serves a manager's secrecyRoutes; what net/http itself logs is heard too.
+// tapped serves a manager's secrecyRoutes; it also takes what net/http itself logs.
 func tapped(t *testing.T, tap *wiretap, m *session.Manager) *suspect {
 	server := httptest.NewUnstartedServer(secrecyRoutes(tap, m).Under(m))
 	server.Config.ErrorLog = log.New(tap, "", 0)
