@@ -129,7 +129,8 @@ func TestFiguresOfOneRequest(t *testing.T) {
 		{path: "/destroy", trips: 2, commands: "GETEX; GETRANGE, PEXPIRE and SET"},
 	} {
 		cookies := serve("/set")
-		serve("/read", cookies...) // notes the first use
+		time.Sleep(2 * time.Millisecond) // a use in the millisecond of the first save counts as part of it
+		serve("/read", cookies...)       // notes the first use
 		trips := server.RoundTrips(t, func() { serve(test.path, cookies...) })
 		t.Logf("%s: %d round trips (%s)", test.path, trips, test.commands)
 		assert.Equal(t, test.trips, trips, test.path)
