@@ -2,43 +2,14 @@ package main
 
 import (
 	"bufio"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"example.com/session/internal/suites/kit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// run builds the example, runs it until the test ends, and returns its address.
-func run(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "streaming")
-	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	listener.Close()
-	cmd := exec.Command(binary, "-address", address, "-every", "20ms")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond, "the example does not listen")
-	return "http://" + address
-}
 
 // events reads n lines of a stream that are not empty.
 func events(t *testing.T, lines *bufio.Scanner, n int) (read []string) {
@@ -53,11 +24,9 @@ func events(t *testing.T, lines *bufio.Scanner, n int) (read []string) {
 }
 
 func TestStreamCountsAndEndsWithItsSession(t *testing.T) {
-	url := run(t)
-	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
-	client := &http.Client{Jar: jar, Timeout: 20 * time.Second}
-	t.Cleanup(client.CloseIdleConnections)
+	b := kit.StartProgram(t, kit.BuildProgram(t, "."), "-every", "20ms").NewBrowser(t)
+	client, url := b.Client, b.URL
+	client.Timeout = 20 * time.Second
 	post := func(path string) {
 		response, err := client.Post(url+path, "", nil)
 		require.NoError(t, err)
