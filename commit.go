@@ -263,19 +263,33 @@ func (r *requestState) BeforeHijack() error {
 
 // AfterHijack follows: the header is the handler's own, so changes that need a cookie are late. It
 // implements response.Hooks.
-func (r *requestState) AfterHijack() {
+func (r *requestState) AfterHijack() { r.reportLost(&lostByHijack) }
+
+// bypassed is for a handler that sent its response past the session's writer, as under an adapter for
+// gin that leaves gin its own writer. What needs no cookie is stored.
+func (r *requestState) bypassed() {
+	r.writer.Release()
+	if err := r.BeforeHijack(); err != nil {
+		r.ErrorAnswer(err) // only counted and logged: the answer cannot be sent
+	}
+	r.reportLost(&lostByBypass)
+}
+
+// reportLost discards and reports what needs a cookie that cannot be sent.
+func (r *requestState) reportLost(how *loss) {
 	r.advance(phaseCommitted)
 	var few [2]*Session
 	sessions := r.lockSessions(few[:0])
 	defer unlock(sessions)
 	for _, s := range sessions {
-		if !s.awaitsCookie() && !s.hasNewCookie() && !s.keepsEndedCookie() {
+		lost := s.awaitsCookie() || s.hasNewCookie() || s.keepsEndedCookie()
+		if !lost && (how != &lostByBypass || s.isUntouched()) {
 			continue
 		}
 		if s.identity.replace {
 			r.refused.Store(true)
 		}
-		s.reportHijack()
+		s.reportLoss(how)
 		s.discardUnsaved()
 	}
 }

@@ -56,6 +56,10 @@ func (s *Session) wasUnderWay(t time.Time) bool { return s.enteredAt().Before(t.
 // open loads the session, once. s.mu is held.
 func (s *Session) open() {
 	if s.loaded.status == notLoaded {
+		if s.request.reached(phaseCommitted) && s.request.status != 0 { // 0: a connection that was taken over
+			s.source.stats.lateOpens.Add(1)
+			s.request.manager.log.lateOpen(s)
+		}
 		if !s.source.used.Load() { // all requests share it, and writing it is slow
 			s.source.used.Store(true)
 		}

@@ -95,18 +95,35 @@ func (l *eventLog) lateChange(s *Session, op string) {
 		append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.String("operation", op))...)
 }
 
-// lostByHijack names the keys that the handler has changed.
+func (l *eventLog) lateOpen(s *Session) {
+	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
+		"session: the session was opened only when the header had been sent, so caches may store the page: "+
+			"call a method of the session before the first write",
+		append(requestAttrs(&s.request.handed), driverAttr(s.source))...)
+}
+
 func (l *eventLog) lostByHijack(s *Session) {
+	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
+		"session: the handler took the connection over, so no cookie could be sent, and what needs one was lost: "+
+			"change the session in an earlier request, or call WriteHeader before Hijack", lossAttrs(s)...)
+}
+
+func (l *eventLog) lostByBypass(s *Session) {
+	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
+		"session: the response was sent by another writer than the one of Manager.Middleware, so no cookie could be sent, "+
+			"what needs one was lost, and caches may store the page: put the middleware around the framework's handler",
+		lossAttrs(s)...)
+}
+
+// lossAttrs name the keys that the handler has changed.
+func lossAttrs(s *Session) []slog.Attr {
 	var keys []string
 	for _, op := range s.pending.ops {
 		if op.Part != driver.Account {
 			keys = append(keys, op.Key)
 		}
 	}
-	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
-		"session: the handler took the connection over, so no cookie could be sent, and what needs one was lost: "+
-			"change the session in an earlier request, or call WriteHeader before Hijack",
-		append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.Any("keys", keys))...)
+	return append(requestAttrs(&s.request.handed), driverAttr(s.source), slog.Any("keys", keys))
 }
 
 func (l *eventLog) changeRejected(s *Session, err error) {

@@ -161,8 +161,11 @@ func (m *Manager) FromContext(ctx context.Context) *Session {
 	if s, ok := m.Lookup(ctx); ok {
 		return s
 	}
-	panic("session: Manager.FromContext: this manager's session is not in the context; " +
-		"wrap the handler with its Middleware")
+	if stateIn(ctx) != nil {
+		panic("session: Manager.FromContext: this manager's session is not in the context; " +
+			"wrap the handler with its Middleware")
+	}
+	panic("session: Manager.FromContext: " + whyNoSession(ctx))
 }
 
 // Lookup is FromContext for code that also runs without the middleware. ok reports whether it ran.

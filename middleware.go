@@ -69,7 +69,11 @@ func (r *requestState) carryBack() {
 // what came after the header if that needs no cookie.
 func (r *requestState) finish() {
 	r.carryBack()
-	if !r.writer.Committed() {
+	switch {
+	case r.writer.Committed():
+	case response.WasSent(r.writer.Inner()):
+		r.bypassed()
+	default:
 		r.noHandler = response.OthersMayAnswer(r.writer.Inner()) || r.Context.Err() != nil
 		r.writer.Commit(http.StatusOK)
 	}
@@ -95,6 +99,7 @@ func (r *requestState) panicked(returned *bool) {
 	r.close(false)
 	if !r.writer.Committed() {
 		r.prepareHeader()
+		r.writer.Release()
 	}
 	if !r.writer.HasAnswered() {
 		return
@@ -218,7 +223,20 @@ func FromContext(ctx context.Context) *Session {
 	if s, ok := Lookup(ctx); ok {
 		return s
 	}
-	panic("session: FromContext: no session in the context; wrap the handler with Manager.Middleware")
+	panic("session: FromContext: " + whyNoSession(ctx))
+}
+
+// whyNoSession says what to do about a context without a session. The contexts of frameworks do not
+// lead to that of the request.
+func whyNoSession(ctx context.Context) string {
+	switch name := fmt.Sprintf("%T", ctx); name {
+	case "*gin.Context":
+		return "a *gin.Context does not lead to the session; pass c.Request.Context(), " +
+			"and wrap the engine with Manager.Middleware"
+	case "*fasthttp.RequestCtx", "*fiber.DefaultCtx":
+		return "a " + name + " never has a session; Manager.Middleware needs handlers of net/http"
+	}
+	return "no session in the context; wrap the handler with Manager.Middleware"
 }
 
 // FromRequest returns FromContext(r.Context()).

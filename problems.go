@@ -86,11 +86,21 @@ func (s *Session) reportLateOf(op string, rec *driver.Record) {
 	s.request.manager.log.lateChange(s, op)
 }
 
-// reportHijack reports what was lost because the handler took the connection over, so that no
-// cookie could be sent.
-func (s *Session) reportHijack() {
-	s.noteLate("the connection was taken over before a cookie was sent", s.stored)
-	s.request.manager.log.lostByHijack(s)
+// A loss is why no cookie could be sent.
+type loss struct {
+	text string
+	log  func(l *eventLog, s *Session)
+}
+
+var (
+	lostByHijack = loss{"the connection was taken over before a cookie was sent", (*eventLog).lostByHijack}
+	lostByBypass = loss{"the response was sent by another writer", (*eventLog).lostByBypass}
+)
+
+// reportLoss reports what was lost because no cookie could be sent.
+func (s *Session) reportLoss(how *loss) {
+	s.noteLate(how.text, s.stored)
+	how.log(s.request.manager.log, s)
 }
 
 func (s *Session) noteLate(op string, rec *driver.Record) {

@@ -21,6 +21,7 @@ type Stats struct {
 	Duplicates  uint64 // requests with several different cookies of the session's name
 	Dropped     uint64 // requests whose changes were dropped, because the session had ended meanwhile
 	LateChanges uint64 // changes after the header that could not be stored
+	LateOpens   uint64 // sessions opened only after the header, so that caches may store the page
 	Unreadable  uint64 // values that could not be read as asked
 	Failed      uint64 // requests that got the error answer; 0 in Drivers
 	Unavailable uint64 // operations that a store did not serve
@@ -84,7 +85,7 @@ func (l *latencies) histogram() Histogram {
 // counters are what a source counts.
 type counters struct {
 	loads, saves, ended, unknown, tampered, damaged, duplicates atomic.Uint64
-	dropped, late, unreadable, unavailable                      atomic.Uint64
+	dropped, late, lateOpens, unreadable, unavailable           atomic.Uint64
 	loadTimes, saveTimes                                        latencies
 }
 
@@ -118,6 +119,7 @@ func (src *source) addTo(s *Stats) {
 	s.Duplicates += c.duplicates.Load()
 	s.Dropped += c.dropped.Load()
 	s.LateChanges += c.late.Load()
+	s.LateOpens += c.lateOpens.Load()
 	s.Unreadable += c.unreadable.Load()
 	s.Unavailable += c.unavailable.Load()
 	s.Outage = s.Outage || src.outage.isOpen()

@@ -92,6 +92,21 @@ func OthersMayAnswer(w http.ResponseWriter) bool {
 	}
 }
 
+// WasSent reports whether w says that its header is sent. The writers of some frameworks do, such as
+// gin's.
+func WasSent(w http.ResponseWriter) bool {
+	for {
+		if sent, ok := w.(interface{ Written() bool }); ok && sent.Written() {
+			return true
+		}
+		t, ok := w.(unwrapper)
+		if !ok {
+			return false
+		}
+		w = t.Unwrap()
+	}
+}
+
 func (f withFlush) Flush() { f.FlushError() }
 
 func (f withFlush) FlushError() error {

@@ -67,3 +67,33 @@ func TestPageOfASessionByAddressIsForNoCache(t *testing.T) {
 	assert.NotContains(t, e.response.Header, "X-Accel-Expires")
 	assert.Equal(t, map[string]any{"n": 1}, v.found())
 }
+
+// Nothing can protect a page whose header has left, so the mistake is reported every time.
+func TestSessionOpenedOnlyAfterTheHeaderIsReported(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		log := kit.CaptureLog(&cfg)
+		m := kit.NewManager(t, cfg)
+		v := newEndpoint(t, "HTTP1", m.Middleware)
+		v.begin(seedBefore)
+		for _, early := range []bool{true, false, false} {
+			v.serve(func(w http.ResponseWriter, r *http.Request) {
+				if early {
+					readsBefore(session.FromRequest(r))
+				}
+				io.WriteString(w, "page")
+				http.NewResponseController(w).Flush()
+				readsBefore(session.FromRequest(r))
+			})
+			if early {
+				assert.NotContains(t, log.Text(), "opened only when")
+			}
+		}
+		assert.EqualValues(t, 2, m.Stats().LateOpens)
+		assert.Equal(t, 2, strings.Count(log.Text(), "the session was opened only when the header had been sent"))
+		v.serve(func(w http.ResponseWriter, r *http.Request) { // nobody stores what is on a connection taken over
+			hijack("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")(w, r)
+			readsBefore(session.FromRequest(r))
+		})
+		assert.EqualValues(t, 2, m.Stats().LateOpens)
+	})
+}

@@ -33,23 +33,29 @@ func TestPanicAfterTheHeaderStoresNothingThatWasNotSaved(t *testing.T) {
 	}
 }
 
-// Middleware that turns panics into pages stands outside or inside; only inside does its page
-// go through the session's writer.
+// Middleware that turns panics into pages stands outside or inside. Only inside does its page belong
+// to the request of the handler. Outside, it may still have the writer that the handler got.
 func TestPanicThatIsRecoveredOutsideStoresNothing(t *testing.T) {
-	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
-		m := kit.NewManager(t, cfg)
-		v := newEndpoint(t, "HTTP1", func(next http.Handler) http.Handler { return recovering(m.Middleware(next)) })
-		v.begin(seedBefore)
-		e := v.serve(func(w http.ResponseWriter, r *http.Request) {
-			session.FromRequest(r).Set("lost", 1)
-			session.FromRequest(r).Regenerate()
-			panic("a handler's bug")
+	for name, recovering := range map[string]func(m *session.Manager) func(http.Handler) http.Handler{
+		"by its own writer":       func(m *session.Manager) func(http.Handler) http.Handler { return compose(recovering, m.Middleware) },
+		"by the handler's writer": recoveringLikeEcho,
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+				v := newEndpoint(t, "HTTP1", recovering(kit.NewManager(t, cfg)))
+				v.begin(func(s *session.Session) { seedBefore(s); s.Flash("message", "saved") })
+				e := v.serve(func(w http.ResponseWriter, r *http.Request) {
+					session.FromRequest(r).Set("lost", 1)
+					session.FromRequest(r).Regenerate()
+					panic("a handler's bug")
+				})
+				assert.Equal(t, http.StatusInternalServerError, e.status())
+				assert.Equal(t, "sorry\n", e.body)
+				assert.Empty(t, e.response.Cookies())
+				assert.Equal(t, map[string]any{"before": "b", "message": "saved"}, v.found())
+			})
 		})
-		assert.Equal(t, http.StatusInternalServerError, e.status())
-		assert.Equal(t, "sorry\n", e.body)
-		assert.Empty(t, e.response.Cookies())
-		assert.Equal(t, map[string]any{"before": "b"}, v.found())
-	})
+	}
 }
 
 // What Save has stored is safe. A token that was replaced opens nothing any more, so its successor has
@@ -163,4 +169,22 @@ func recovering(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// recoveringLikeEcho answers by the writer that the handler got, after the session middleware has
+// returned, as echo does behind WrapMiddleware.
+func recoveringLikeEcho(m *session.Manager) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					http.Error(w, "sorry", http.StatusInternalServerError)
+				}
+			}()
+			m.Middleware(http.HandlerFunc(func(given http.ResponseWriter, r *http.Request) {
+				w = given
+				next.ServeHTTP(given, r)
+			})).ServeHTTP(w, r)
+		})
+	}
 }

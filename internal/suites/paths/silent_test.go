@@ -2,6 +2,7 @@ package paths_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"testing"
@@ -21,6 +22,9 @@ type statusWriter struct {
 }
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Written reports whether a header was sent, like that of gin's writer.
+func (w *statusWriter) Written() bool { return w.wrote }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.wrote = true
@@ -128,4 +132,64 @@ func TestHandlerThatReturnsSilentlyExpiresNoFlashIfSomebodyElseAnswers(t *testin
 
 func compose(outer, inner func(http.Handler) http.Handler) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler { return outer(inner(next)) }
+}
+
+// An adapter that leaves a framework its own writer sends the response past the commit.
+func TestResponseSentByAnotherWriterIsReported(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		begun bool
+		do    func(s *session.Session)
+		keys  string         // as logged
+		found map[string]any // by the next request
+	}{
+		{name: "a new session", do: func(s *session.Session) { s.Set("cart", 1) }, keys: "[cart]", found: map[string]any{}},
+		{name: "a change", begun: true, do: func(s *session.Session) { s.Set("cart", 1) }, keys: "[]",
+			found: map[string]any{"before": "b", "cart": 1}},
+		{name: "a new token", begun: true, do: func(s *session.Session) { s.Regenerate(); s.Set("cart", 1) }, keys: "[cart]",
+			found: map[string]any{"before": "b"}},
+		{name: "a read", begun: true, do: readsBefore, keys: "[]", found: map[string]any{"before": "b"}},
+		{name: "a value that cannot be encoded", begun: true, do: func(s *session.Session) { s.Set("cart", make(chan int)) },
+			keys: "[]", found: map[string]any{"before": "b"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := kit.DriverConfig(t, "memory")
+			log := kit.CaptureLog(&cfg)
+			m := kit.NewManager(t, cfg)
+			past := func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					own := &statusWriter{ResponseWriter: w}
+					m.Middleware(http.HandlerFunc(func(given http.ResponseWriter, r *http.Request) {
+						if r.URL.Path != "/past" {
+							next.ServeHTTP(given, r)
+							return
+						}
+						test.do(session.FromRequest(r))
+						own.WriteHeader(http.StatusAccepted)
+					})).ServeHTTP(own, r)
+				})
+			}
+			v := kit.NewBrowser(t, past(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/begin" {
+					session.FromRequest(r).Set("before", "b")
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				json.NewEncoder(w).Encode(session.FromRequest(r).All())
+			})))
+			if test.begun {
+				v.Get("/begin")
+			}
+			require.Empty(t, log.Text())
+			p := v.Get("/past")
+			assert.Equal(t, http.StatusAccepted, p.StatusCode)
+			assert.Empty(t, p.Cookies())
+			assert.Contains(t, log.Text(), "sent by another writer")
+			assert.Contains(t, log.Text(), "path=/past driver=memory keys="+test.keys)
+			assert.EqualValues(t, 1, m.Stats().LateChanges)
+			want, err := json.Marshal(test.found)
+			require.NoError(t, err)
+			assert.JSONEq(t, string(want), v.Get("/found").Body)
+		})
+	}
 }
