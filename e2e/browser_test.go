@@ -43,9 +43,12 @@ func browser(t *testing.T) context.Context {
 	return shared.ctx
 }
 
-func closeBrowser() {
+func closeBrowsers() {
 	if shared.close != nil {
 		shared.close()
+	}
+	if sharedFirefox.firefox != nil {
+		sharedFirefox.close()
 	}
 }
 
@@ -90,15 +93,39 @@ func findChromium() (string, error) {
 	return "", fmt.Errorf("e2e: chromium is not installed: apt-get install chromium")
 }
 
-// A tab is a page of the browser. What it writes to the console as an error fails the test.
+// A tab is a page of a browser. What it writes to the console as an error fails the test.
 type tab struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context // of chromium
+	fox *firefoxPage    // nil for chromium
 	url string
 
 	mu     sync.Mutex
 	errors []string // of the console
 	knows  []string // parts of errors that the test provokes
+}
+
+// eachBrowser is eachDriver with a tab that has no cookies, and on the driver with most cookies also in
+// firefox: what differs between browsers does not depend on where sessions are kept.
+func eachBrowser(t *testing.T, how setup, test func(t *testing.T, s *site, b *tab)) {
+	t.Helper()
+	eachDriver(t, how, func(t *testing.T, s *site) {
+		t.Run("chromium", func(t *testing.T) { test(t, s, s.open(t)) })
+		if s.driver == "cookie" {
+			t.Run("firefox", func(t *testing.T) { test(t, s, newFirefoxTab(t, firefoxBrowser(t), s.url)) })
+		}
+	})
+}
+
+func newFirefoxTab(t *testing.T, f *firefox, url string) *tab {
+	t.Helper()
+	b := &tab{t: t, url: url}
+	var err error
+	b.fox, err = f.newPage(b.hearError)
+	require.NoError(t, err)
+	t.Cleanup(b.fox.close)
+	t.Cleanup(func() { assert.Empty(t, b.complaints(), "the console has errors") })
+	return b
 }
 
 // open opens a tab with no cookies.
@@ -141,10 +168,14 @@ func (b *tab) hear(event any) {
 		}
 	}
 	if text != "" {
-		b.mu.Lock()
-		b.errors = append(b.errors, text)
-		b.mu.Unlock()
+		b.hearError(text)
 	}
+}
+
+func (b *tab) hearError(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.errors = append(b.errors, text)
 }
 
 // provokes allows errors with this text on the console.
@@ -198,30 +229,66 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 // eval evaluates an expression in the page.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
+	if b.fox != nil {
+		var value T
+		require.NoError(b.t, b.fox.evaluate(expression, &value))
+		return value
+	}
 	return ask(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // visit goes to a path and returns the status of the page that it ends at.
 func (b *tab) visit(path string) int {
 	b.t.Helper()
+	if b.fox != nil {
+		return b.arrived(b.fox.navigate(b.url + path))
+	}
 	return b.arrive(chromedp.Navigate(b.url + path))
 }
 
 // press clicks on what leads to another page, and returns the status of that page.
 func (b *tab) press(selector string) int {
 	b.t.Helper()
+	if b.fox != nil {
+		return b.arrived(b.fox.press(selector))
+	}
 	return b.arrive(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 func (b *tab) reload() int {
 	b.t.Helper()
+	if b.fox != nil {
+		return b.arrived(b.fox.reload())
+	}
 	return b.arrive(chromedp.Reload())
+}
+
+func (b *tab) arrived(status int, err error) int {
+	b.t.Helper()
+	require.NoError(b.t, err)
+	return status
+}
+
+// click clicks on an element, and does not wait for anything.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	if b.fox != nil {
+		require.NoError(b.t, b.fox.click(selector))
+		return
+	}
+	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 // back goes back in the browser's history. The page may come from the browser's memory, so back
 // does not wait for a response.
 func (b *tab) back() {
 	b.t.Helper()
+	if b.fox != nil {
+		from := b.path()
+		require.NoError(b.t, b.fox.back())
+		b.awaits(fmt.Sprintf(`location.pathname != %q && document.readyState == "complete"`, from))
+		return
+	}
 	history := call(b, page.GetNavigationHistory, cdp.Empty{})
 	require.Positive(b.t, history.CurrentIndex, "there is no way back")
 	to := history.Entries[history.CurrentIndex-1].ID
@@ -249,8 +316,11 @@ func (b *tab) arrive(steps ...chromedp.Action[chromedp.Void]) int {
 // fill replaces the text of a field.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.do(chromedp.Focus(chromedp.CSS(selector)))
-	eval[bool](b, `document.activeElement.select(), true`)
+	eval[bool](b, fmt.Sprintf(`(e => (e.focus(), e.select(), true))(document.querySelector(%q))`, selector))
+	if b.fox != nil {
+		require.True(b.t, eval[bool](b, fmt.Sprintf(`document.execCommand("insertText", false, %q)`, text)))
+		return
+	}
 	call(b, input.InsertText, input.InsertTextParams{Text: text})
 }
 
@@ -274,6 +344,14 @@ func (b *tab) path() string {
 // awaits waits until an expression is true in the page, whichever page it is by then.
 func (b *tab) awaits(expression string) {
 	b.t.Helper()
+	if b.fox != nil {
+		holds := false
+		b.retry(expression, func() (bool, error) {
+			err := b.fox.evaluate("!!("+expression+")", &holds)
+			return holds, err
+		})
+		return
+	}
 	b.until(expression, chromedp.Evaluate[bool]("!!("+expression+")"))
 }
 
@@ -281,10 +359,17 @@ func (b *tab) awaits(expression string) {
 // another.
 func (b *tab) until(what string, holds chromedp.Action[bool]) {
 	b.t.Helper()
-	for deadline := time.Now().Add(stepLimit); ; {
+	b.retry(what, func() (bool, error) {
 		ctx, cancel := context.WithTimeout(b.ctx, stepLimit)
-		yes, err := chromedp.Run(ctx, holds)
-		cancel()
+		defer cancel()
+		return chromedp.Run(ctx, holds)
+	})
+}
+
+func (b *tab) retry(what string, holds func() (bool, error)) {
+	b.t.Helper()
+	for deadline := time.Now().Add(stepLimit); ; {
+		yes, err := holds()
 		if yes && err == nil {
 			return
 		}
@@ -322,7 +407,8 @@ func (b *tab) flash(kind, way string) {
 func (b *tab) chooses(kind, way string) {
 	b.t.Helper()
 	b.visit("/flash")
-	b.do(chromedp.Click(chromedp.CSS("[value="+kind+"]")), chromedp.Click(chromedp.CSS("[value="+way+"]")))
+	b.click("[value=" + kind + "]")
+	b.click("[value=" + way + "]")
 }
 
 func (b *tab) signIn(name string) {
@@ -335,10 +421,18 @@ func (b *tab) signIn(name string) {
 // cookies are all that the browser has stored, by name.
 func (b *tab) cookies() map[string]*network.Cookie {
 	b.t.Helper()
+	cookies := make(map[string]*network.Cookie)
+	if b.fox != nil {
+		all, err := b.fox.cookies()
+		require.NoError(b.t, err)
+		for _, c := range all {
+			cookies[c.Name] = c
+		}
+		return cookies
+	}
 	in := chromedp.FromContext(b.ctx)
 	stored, err := cdp.Call(b.ctx, in.Browser, storage.GetCookies, storage.GetCookiesParams{BrowserContextID: in.BrowserContextID})
 	require.NoError(b.t, err)
-	cookies := make(map[string]*network.Cookie)
 	for _, c := range stored.Cookies {
 		cookies[c.Name] = c
 	}

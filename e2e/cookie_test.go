@@ -11,7 +11,6 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/security"
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -37,9 +36,8 @@ func expectCookie(t *testing.T, c *network.Cookie, host string, secure bool) {
 func (b *tab) flashWaits() {
 	b.t.Helper()
 	b.visit("/flash")
-	b.do(chromedp.Evaluate[chromedp.Void](
-		`fetch("/flash", {method: "POST", redirect: "manual", body: new URLSearchParams({kind: "success", way: "straight"})})`,
-		chromedp.EvalAwaitPromise))
+	eval[bool](b, `fetch("/flash", {method: "POST", redirect: "manual",
+		body: new URLSearchParams({kind: "success", way: "straight"})}).then(() => true)`)
 }
 
 func TestBrowserStoresTheCookieWithItsAttributes(t *testing.T) {
@@ -56,13 +54,12 @@ func TestBrowserStoresTheCookieWithItsAttributes(t *testing.T) {
 		{name: "TLS", how: setup{tls: true}, byName: true, host: "localhost", secure: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			eachDriver(t, c.how, func(t *testing.T, s *site) {
-				b := s.open(t)
+			eachBrowser(t, c.how, func(t *testing.T, s *site, b *tab) {
 				if c.byName {
 					b.url = s.localhost()
 				}
 				if c.how.tls {
-					call(b, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+					b.ignoreCertificates()
 				}
 				b.flashWaits()
 				cookies := b.cookies()
@@ -82,9 +79,8 @@ func TestBrowserStoresTheCookieWithItsAttributes(t *testing.T) {
 }
 
 func TestCookieNamesOverTLSAreBoundToTheHost(t *testing.T) {
-	eachDriver(t, setup{tls: true}, func(t *testing.T, s *site) {
-		b := s.open(t)
-		call(b, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+	eachBrowser(t, setup{tls: true}, func(t *testing.T, _ *site, b *tab) {
+		b.ignoreCertificates()
 		b.signIn("Ann")
 		assert.Equal(t, "Signed in as Ann", b.text(".name"))
 		for name := range b.cookies() {
@@ -98,20 +94,38 @@ func TestPagesWorkInABrowserThatRefusesCookies(t *testing.T) {
 	ctx, stop, err := launch(profileWithoutCookies(t))
 	require.NoError(t, err)
 	t.Cleanup(stop)
+	fox, err := launchFirefox(`user_pref("network.cookie.cookieBehavior", 2);`)
+	require.NoError(t, err)
+	t.Cleanup(fox.close)
 	for _, driver := range driverNames {
-		t.Run(driver, func(t *testing.T) {
-			s := start(t, driver, setup{})
-			b := newTab(t, ctx, s.url)
-			for _, path := range []string{"/", "/flash", "/sign-in", "/session", "/drivers", "/at-once", "/wire"} {
-				assert.Equal(t, 200, b.visit(path), path)
+		for name, open := range map[string]func(t *testing.T, url string) *tab{
+			"chromium": func(t *testing.T, url string) *tab { return newTab(t, ctx, url) },
+			"firefox":  func(t *testing.T, url string) *tab { return newFirefoxTab(t, fox, url) },
+		} {
+			if name == "firefox" && driver != "cookie" {
+				continue
 			}
-			b.visit("/")
-			assert.Equal(t, 200, b.addNote("lost"))
-			assert.Empty(t, b.notes())
-			b.signIn("Ann")
-			assert.Contains(t, b.text(".empty"), "the browser refuses cookies")
-			assert.Empty(t, b.cookies(), "it accepts cookies after all")
-		})
+			t.Run(driver+"/"+name, func(t *testing.T) {
+				b := open(t, start(t, driver, setup{}).url)
+				for _, path := range []string{"/", "/flash", "/sign-in", "/session", "/drivers", "/at-once", "/wire"} {
+					assert.Equal(t, 200, b.visit(path), path)
+				}
+				b.visit("/")
+				assert.Equal(t, 200, b.addNote("lost"))
+				assert.Empty(t, b.notes())
+				b.signIn("Ann")
+				assert.Contains(t, b.text(".empty"), "the browser refuses cookies")
+				assert.Empty(t, b.cookies(), "it accepts cookies after all")
+			})
+		}
+	}
+}
+
+// ignoreCertificates accepts the certificate that the demo makes itself. Firefox does so from the start.
+func (b *tab) ignoreCertificates() {
+	b.t.Helper()
+	if b.fox == nil {
+		call(b, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
 	}
 }
 
@@ -133,8 +147,16 @@ func profileWithoutCookies(t *testing.T) (dir string) {
 
 func TestSessionTooLargeForItsCookieIsRefusedAndThePageSaysSo(t *testing.T) {
 	t.Parallel()
-	s := start(t, "cookie", setup{})
-	b := s.open(t)
+	for name, open := range map[string]func(t *testing.T, s *site) *tab{
+		"chromium": func(t *testing.T, s *site) *tab { return s.open(t) },
+		"firefox":  func(t *testing.T, s *site) *tab { return newFirefoxTab(t, firefoxBrowser(t), s.url) },
+	} {
+		t.Run(name, func(t *testing.T) { testTooLarge(t, open(t, start(t, "cookie", setup{}))) })
+	}
+}
+
+func testTooLarge(t *testing.T, b *tab) {
+	t.Helper()
 	b.provokes("413")
 	b.visit("/")
 	kept := 0

@@ -49,7 +49,7 @@ type tests struct{ *testing.M }
 
 func (ts tests) Run() int {
 	code := ts.M.Run()
-	closeBrowser()
+	closeBrowsers()
 	for _, fault := range stopSites() {
 		fmt.Fprintln(os.Stderr, fault)
 		code = 1

@@ -1,10 +1,8 @@
 package e2e_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -149,54 +147,16 @@ func (b *tab) violations() (found []string) {
 	return found
 }
 
-var axeCore struct {
-	once   sync.Once
-	source string
-	err    error
-}
-
-// axe returns the source of axe-core. npm fetches the locked version.
-func axe(t *testing.T) string {
-	t.Helper()
-	axeCore.once.Do(func() {
-		if axeCore.err = fetchAxe(); axeCore.err != nil {
-			return
-		}
-		source, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
-		axeCore.source, axeCore.err = string(source), err
+// axe returns the source of axe-core.
+var axe = func() func(t *testing.T) string {
+	source := sync.OnceValues(func() ([]byte, error) {
+		return os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
 	})
-	require.NoError(t, axeCore.err)
-	return axeCore.source
-}
-
-// fetchAxe runs npm, unless the locked version is installed already.
-func fetchAxe() error {
-	wanted, err := versionOf("package-lock.json")
-	if err != nil {
-		return err
+	return func(t *testing.T) string {
+		t.Helper()
+		require.NoError(t, npmInstall())
+		text, err := source()
+		require.NoError(t, err)
+		return string(text)
 	}
-	if there, err := versionOf(filepath.Join("node_modules", ".package-lock.json")); err == nil && there == wanted {
-		return nil
-	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return fmt.Errorf("e2e: npm is not installed: apt-get install npm")
-	}
-	if out, err := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
-		return fmt.Errorf("e2e: fetch axe-core with npm ci: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// versionOf returns the version of axe-core in a lock file.
-func versionOf(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	var lock struct {
-		Packages map[string]struct{ Version string }
-	}
-	err = json.Unmarshal(data, &lock)
-	return lock.Packages["node_modules/axe-core"].Version, err
-}
+}()

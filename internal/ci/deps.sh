@@ -28,6 +28,7 @@ have redis-server || missing+=(redis-server)
 compiles || missing+=(gcc libc6-dev)
 if [ -f e2e/go.mod ]; then
 	have chromium chromium-browser google-chrome || missing+=(chromium)
+	have firefox-esr firefox || missing+=(firefox-esr)
 	have npm || missing+=(npm)
 fi
 if [ -f sqlstore/go.mod ]; then
