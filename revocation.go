@@ -33,10 +33,11 @@ type checkedAt struct {
 }
 
 // load returns the record that came in the cookie, with the secrets and the user that the server
-// has by now. The server is asked at most once a window for each session.
+// has by now. The server is asked at most once a window for each session, and whenever what it said
+// does not let the cookie in: another process may have replaced the secret since.
 func (v *revocation) load(ctx context.Context, rec *driver.Record, now time.Time) (*driver.Record, error) {
 	current, ok := v.lookup(rec.ID(), now)
-	if !ok {
+	if _, accepted := commonSecret(current, rec); !ok || !accepted {
 		v.home.used.Store(true) // Ping asks it from now on
 		ends := v.countEnds()
 		var err error
@@ -56,14 +57,24 @@ func (v *revocation) keepAlive(ctx context.Context, current, rec *driver.Record,
 	if now.Sub(current.UsedAt()) < limits.Idle/usePartInCookie {
 		return
 	}
-	for _, c := range current.Credentials() {
-		if !c.Replaced && rec.Accepts(c.Digest) {
-			ch := &driver.Changes{ID: current.ID(), Number: rand.Uint64(), Since: current.LastSave(), Now: now, Use: true,
-				Limits: limits, Expect: c.Digest}
-			_, _ = v.home.driver.Save(ctx, current, ch)
-			return
+	if secret, ok := commonSecret(current, rec); ok {
+		ch := &driver.Changes{ID: current.ID(), Number: rand.Uint64(), Since: current.LastSave(), Now: now, Use: true,
+			Limits: limits, Expect: secret}
+		_, _ = v.home.driver.Save(ctx, current, ch)
+	}
+}
+
+// commonSecret returns the digest of a secret that the server's record, nil if there is none, and the one
+// in a cookie both accept.
+func commonSecret(current, rec *driver.Record) (driver.Digest, bool) {
+	if current != nil {
+		for _, c := range current.Credentials() {
+			if !c.Replaced && rec.Accepts(c.Digest) {
+				return c.Digest, true
+			}
 		}
 	}
+	return driver.Digest{}, false
 }
 
 // save stores what the changes make of the server's record, then returns the session with its

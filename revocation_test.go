@@ -34,6 +34,21 @@ func TestRevocationIsNoticedWithinItsWindow(t *testing.T) {
 	assert.Empty(t, p.Cookies())
 }
 
+// What a process knows of the session may be older than its newest cookie.
+func TestASecretThatAnotherProcessReplacedOpensTheSessionWithinTheWindow(t *testing.T) {
+	cfg := kit.AccountConfig(t, "cookie, revoked in redis")
+	here, there := kit.NewManager(t, cfg), kit.NewManager(t, cfg)
+	v := kit.NewVisitor(t, here)
+	kit.Login(v, "ann")
+	require.Equal(t, "ann", kit.UserOf(v))
+	w := kit.NewVisitor(t, there)
+	p := w.Visit(func(s *session.Session) { s.Regenerate() }, "Cookie", v.CookieHeader())
+	v.Stranger().Visit(func(s *session.Session) {
+		user, _ := s.User()
+		assert.Equal(t, "ann", user)
+	}, "Cookie", p.Next(v.CookieHeader()))
+}
+
 // A session is not opened if nobody can tell whether it was ended. Visitors have nothing to ask for.
 func TestRevocationThatCannotBeAskedMakesASessionUnavailable(t *testing.T) {
 	cfg := kit.AccountConfig(t, "cookie, revoked in redis")

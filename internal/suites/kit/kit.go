@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -148,6 +149,51 @@ func (p Page) Cookie(name string) *http.Cookie {
 		}
 	}
 	return nil
+}
+
+// SessionCookies returns what a browser then sends of a session whose cookies begin with name, without
+// the flash cookie.
+func (p Page) SessionCookies(name string) string {
+	var pairs []string
+	for _, c := range p.Cookies() {
+		if c.MaxAge >= 0 && (c.Name == name || isData(name, c.Name)) {
+			pairs = append(pairs, c.Name+"="+c.Value)
+		}
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// Next returns the Cookie line that a browser which sent one sends after this response.
+func (p Page) Next(line string) string {
+	sent, err := http.ParseCookie(line)
+	if err != nil {
+		sent = nil // of a line that is empty or worse
+	}
+	for _, c := range p.Cookies() {
+		sent = slices.DeleteFunc(sent, func(old *http.Cookie) bool { return old.Name == c.Name })
+		if c.MaxAge >= 0 {
+			sent = append(sent, c)
+		}
+	}
+	pairs := make([]string, len(sent))
+	for i, c := range sent {
+		pairs[i] = c.Name + "=" + c.Value
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// DataCookie returns the data cookie of the cookie driver that a response sets, nil where it sets none.
+func (p Page) DataCookie() *http.Cookie {
+	for _, c := range p.Cookies() {
+		if c.MaxAge >= 0 && isData("s_cookie", c.Name) {
+			return c
+		}
+	}
+	return nil
+}
+
+func isData(name, cookie string) bool {
+	return strings.HasPrefix(cookie, name+"_") && cookie != name+"_f"
 }
 
 // routes serves one handler a path, under a manager's middleware.

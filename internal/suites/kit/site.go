@@ -123,13 +123,13 @@ func (s *Site) SignIn() string {
 	}))
 }
 
-// token returns the session cookie that a response sets, as name=value.
+// token returns the session's cookies that a response sets, as name=value, separated by semicolons.
 func (s *Site) Token(p Page) string {
 	s.T.Helper()
 	c := p.Cookie(s.Cookie)
 	require.NotNil(s.T, c, "no session cookie in %v", p.Header)
 	require.NotEmpty(s.T, c.Value)
-	return c.Name + "=" + c.Value
+	return p.SessionCookies(s.Cookie)
 }
 
 // user returns who the session is that cookies open, "" where they open none.
@@ -169,6 +169,14 @@ func StoredKeys(t *testing.T, conn redis.Conn, prefix string) []string {
 	keys, err := redis.Strings(conn.Do("KEYS", prefix+"*"))
 	require.NoError(t, err)
 	return keys
+}
+
+// CookiesWithFlash returns how many cookies a session with a flash message has.
+func (s *Site) CookiesWithFlash() int {
+	if s.Config.Default == "cookie" {
+		return 3 // the data are in one of their own
+	}
+	return 2
 }
 
 // ValueOf returns what stands behind the name of a cookie.
