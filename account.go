@@ -203,10 +203,13 @@ func (s *Session) locked() bool {
 // lastActivity returns when the user was last active. Without a stored activity, from before
 // LockAfter was set, the last use counts.
 func (s *Session) lastActivity() time.Time {
-	if seen := s.account(accountSeen); seen != "" {
-		return parseAccountTime(seen)
-	}
-	if s.stored != nil {
+	seen := parseAccountTime(s.account(accountSeen))
+	switch {
+	case s.loaded.seen.After(seen):
+		return s.loaded.seen
+	case !seen.IsZero():
+		return seen
+	case s.stored != nil:
 		return s.stored.UsedAt()
 	}
 	return s.loaded.at

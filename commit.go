@@ -127,7 +127,7 @@ func (r *requestState) openPendingFlash() {
 	}
 	for _, src := range r.manager.ordered {
 		inUse := src == r.manager.main || src.used.Load()
-		if inUse && src.err == nil && !src.outage.isOpen() && cookie.Has(r.cookies, src.hint, hintValue) {
+		if inUse && src.err == nil && !src.outage.isOpen() && cookie.HasPrefix(r.cookies, src.hint, hintValue) {
 			r.openForFlash(src)
 		}
 	}

@@ -268,7 +268,7 @@ func TestSignOutAfterTheHeaderHoldsOnAServer(t *testing.T) {
 	})
 }
 
-func TestPayloadPast4096BytesLeavesTheOldSession(t *testing.T) {
+func TestPayloadPast3500BytesLeavesTheOldSession(t *testing.T) {
 	cfg := kit.DriverConfig(t, "cookie")
 	failed := kit.RecordFailures(&cfg)
 	v := kit.NewVisitor(t, kit.NewManager(t, cfg))
@@ -292,7 +292,7 @@ func TestPayloadPast4096BytesLeavesTheOldSession(t *testing.T) {
 
 	var size *session.SizeError
 	require.ErrorAs(t, failed.Last(), &size)
-	assert.Equal(t, 4096, size.Limit)
+	assert.Equal(t, 3500, size.Limit)
 	assert.Greater(t, size.Size, 5000)
 	require.Len(t, size.Largest, 3)
 	assert.Equal(t, []string{"cart", "story", "user"}, []string{size.Largest[0].Key, size.Largest[1].Key, size.Largest[2].Key})

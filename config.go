@@ -167,8 +167,8 @@ type CookieAttributes struct {
 	// Prefix begins the name of every session cookie; the name of the driver follows, as in
 	// "s_cookie". Empty means "s_". At most 64 letters, digits and !#$%&'*+-.^_`|~.
 	//
-	// With "__Host-", browsers guarantee that this host set the cookie, over TLS (ASVS 3.3.3).
-	// Use it if you need neither Domain nor Path. "__Secure-", "__Http-" and "__Host-Http-" are
+	// With "__Host-", browsers guarantee that this host set the cookie, over TLS or on loopback
+	// (ASVS 3.3.3). Use it if you need neither Domain nor Path. "__Secure-", "__Http-" and "__Host-Http-" are
 	// known as well. All of them, in upper or lower case, exclude SecureNever. Two managers for
 	// one site need different prefixes.
 	Prefix string

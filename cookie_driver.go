@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,28 +11,27 @@ import (
 	"example.com/session/internal/sealed"
 )
 
-const (
-	maxCookie    = 4096            // bytes of name and value: RFC 6265bis, section 5.6
-	clockSkew    = 5 * time.Minute // how far the clock of another server may be ahead
-	largestNamed = 3               // keys that a SizeError names
-)
+const maxCookie = 4096 // bytes of name and value: RFC 6265bis, section 5.6
 
-// A cookieDriver keeps the whole session in the cookie, sealed with the application's secret: the
-// token's secret, then the record. What follows should be known before it is chosen:
+// A cookieDriver keeps sessions in the client's cookies, sealed with the application's secret. What
+// follows should be known before it is chosen:
 //
-//   - The last Set-Cookie wins. Two parallel requests that change the session each store what they
-//     saw and did, and the browser keeps the response that came last.
-//   - A copied cookie opens until it expires, after Regenerate and Logout too, unless Revocation is
+//   - The last Set-Cookie wins. Two parallel requests that change the data each store what they saw and
+//     did, and the browser keeps the response that came last. So it is with two that change who is
+//     signed in. Every other request leaves that alone.
+//   - Copied cookies open until they expire, after Regenerate and Logout too, unless Revocation is
 //     set. Within one process an ended session is remembered for driver.Tombstone.
-//   - Name and value have 4096 bytes at most; more is a *SizeError, and nothing is sent.
+//   - Name and value of the data cookie have 3500 bytes at most; more is a *SizeError, and nothing is
+//     sent.
 //
 // A use is noted once a tenth of the idle timeout has passed, so a session may expire that much
 // early.
 type cookieDriver struct {
 	keys       *sealed.Keyring
-	name       string // of the cookie
+	name       string // of the identity cookie
 	revocation *revocation
 	ended      recentIDs
+	recent     recentlyOpened
 	scratch    sync.Pool // of *[2 * maxCookie]byte: for what is not kept of opening and sealing
 }
 
@@ -47,40 +45,6 @@ func newCookieDriver(cfg *Config, name string) (*cookieDriver, error) {
 	d := &cookieDriver{keys: keys, name: name}
 	d.scratch.New = func() any { return new([2 * maxCookie]byte) }
 	return d, nil
-}
-
-// errTampered says that a cookie names one of our secrets and fails authentication.
-var errTampered = errors.New("session: the cookie failed authentication")
-
-var errForeign = errors.New("session: the cookie is not ours")
-
-// open unseals the value of a cookie. What a clock made that is too far ahead does not open.
-func (d *cookieDriver) open(text string, now time.Time) (*token, *driver.Record, error) {
-	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
-	defer d.scratch.Put(scratch)
-	plain, _, err := d.keys.Open(scratch[:], d.name, text)
-	switch {
-	case errors.Is(err, sealed.ErrOpen):
-		return nil, nil, errTampered
-	case err != nil || len(plain) < secretBytes:
-		return nil, nil, errForeign
-	}
-	rec, err := driver.ParseRecord(plain[secretBytes:])
-	if err != nil || rec.CreatedAt().After(now.Add(clockSkew)) || rec.UsedAt().After(now.Add(clockSkew)) {
-		return nil, nil, errForeign
-	}
-	t := &token{id: rec.ID()}
-	copy(t.secret[:], plain)
-	return t.within(d.name), rec, nil
-}
-
-// line returns the Set-Cookie line of a session: set makes it of the value of the cookie, which it must not
-// keep.
-func (d *cookieDriver) line(t *token, rec *driver.Record, set func(value []byte) string) string {
-	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
-	defer d.scratch.Put(scratch)
-	plain := rec.AppendWithoutHistory(append(scratch[:0:maxCookie], t.secret[:]...))
-	return set(d.keys.Seal(scratch[maxCookie:], d.name, plain))
 }
 
 // load returns the record that came in the cookie, unless the session was ended.
@@ -130,7 +94,7 @@ func (d *cookieDriver) Save(ctx context.Context, base *driver.Record, ch *driver
 // End ends a session on the server if Revocation is set. A session that the server does not know,
 // such as a visitor's, is remembered as ended within this process.
 func (d *cookieDriver) End(ctx context.Context, base *driver.Record, e *driver.Ending) (*driver.Record, error) {
-	if e.User == "" && (base == nil || !e.Allows(base)) {
+	if base != nil && e.User == "" && !e.Allows(base) {
 		return nil, nil
 	}
 	if d.revocation != nil {
@@ -140,17 +104,20 @@ func (d *cookieDriver) End(ctx context.Context, base *driver.Record, e *driver.E
 			return ended, err
 		}
 	}
+	if base == nil { // without its data there is no session
+		return nil, nil
+	}
 	d.ended.add(e.ID, e.Now)
 	return base, nil
 }
 
-// fits returns a *SizeError if a record is too large for the cookie.
+// fits returns a *SizeError if a record is too large for the data cookie.
 func (d *cookieDriver) fits(rec *driver.Record) error {
-	size := len(d.name) + sealed.SealedLen(secretBytes+rec.SizeWithoutHistory())
-	if size <= maxCookie {
+	size := len(d.name) + 1 + dataSuffix + sealed.SealedLen(rec.SizeWithoutHistory())
+	if size <= maxData {
 		return nil
 	}
-	return &SizeError{Limit: maxCookie, Size: size, Largest: largestKeys(rec, largestNamed)}
+	return &SizeError{Limit: maxData, Size: size, Largest: largestOf(rec, largestKeys)}
 }
 
 // checkSize reports, before other sessions of the request are stored, that this one does not fit.
@@ -173,9 +140,9 @@ func (s *Session) checkSize() error {
 	return nil
 }
 
-// largestKeys returns the n keys of data and flash with the most bytes.
-func largestKeys(rec *driver.Record, n int) []KeySize {
-	var sizes []KeySize
+// largestOf returns the n parts of a record with the most bytes.
+func largestOf(rec *driver.Record, n int) []KeySize {
+	sizes := []KeySize{{sizeOfDescription, len(accountOf(rec, accountHints))}}
 	for key, encoded := range rec.Values(driver.Data) {
 		sizes = append(sizes, KeySize{key, len(encoded)})
 	}

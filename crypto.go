@@ -47,18 +47,24 @@ func parseToken(scope, text string) (*token, bool) {
 	if _, err := base64.RawURLEncoding.Decode(out[:], in[:]); err != nil {
 		return nil, false
 	}
-	t := &token{id: driver.ID(out[:])}
-	copy(t.secret[:], out[len(t.id):])
-	return t.within(scope), true
+	return tokenOf(scope, &out), true
+}
+
+// tokenOf returns the token of an id and a secret.
+func tokenOf(scope string, raw *[tokenBytes]byte) *token {
+	t := &token{id: driver.ID(raw[:])}
+	copy(t.secret[:], raw[len(t.id):])
+	return t.within(scope)
 }
 
 // appendText appends the value of the cookie. Whoever has it has the session.
 func (t *token) appendText(dst []byte) []byte {
 	var raw [tokenBytes]byte
-	copy(raw[:], t.id[:])
-	copy(raw[len(t.id):], t.secret[:])
-	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
+	return base64.RawURLEncoding.AppendEncode(dst, t.appendRaw(raw[:0]))
 }
+
+// appendRaw appends id and secret.
+func (t *token) appendRaw(dst []byte) []byte { return append(append(dst, t.id[:]...), t.secret[:]...) }
 
 // within computes the digest of the secret in the scope of a cookie's name, so that managers with
 // different cookie names never open each other's sessions. A store must not hold what opens a session

@@ -49,20 +49,23 @@ var (
 	ErrClosed = errors.New("session: the manager is closed")
 )
 
-// A SizeError is returned if a sealed session does not fit into a cookie. Nothing of the request's
-// changes has been stored then. Once the handler has deleted or shortened a value, the session can
-// be saved.
+// A SizeError is returned if the data of a session does not fit into its cookie. Nothing of the
+// request's changes has been stored then. Once the handler has deleted or shortened a value, the
+// session can be saved.
 type SizeError struct {
-	Limit   int       // bytes that name and value of the cookie may have: 4096 (RFC 6265bis, section 5.6)
+	Limit   int       // bytes that name and value of the data cookie may have: 3500
 	Size    int       // bytes that they would have
-	Largest []KeySize // the largest keys, largest first, at most three
+	Largest []KeySize // the largest values, largest first, at most three
 }
 
-// A KeySize says how many bytes the encoded value of a key has.
+// A KeySize says how many bytes the encoded value of a key has. The key "Session.Describe" stands for
+// what Describe was given.
 type KeySize struct {
 	Key  string
 	Size int
 }
+
+const sizeOfDescription = "Session.Describe"
 
 func (e *SizeError) Error() string {
 	var largest strings.Builder

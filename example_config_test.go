@@ -127,7 +127,7 @@ func ExampleSizeError() {
 		fmt.Println(s.Save())
 	})
 	// Output:
-	// 4096 photo
+	// 3500 photo
 	// <nil>
 }
 

@@ -78,7 +78,9 @@ func Example() {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		fmt.Println(w.Body)
-		r.AddCookie(w.Result().Cookies()[0]) // as a browser does
+		for _, cookie := range w.Result().Cookies() { // as a browser does
+			r.AddCookie(cookie)
+		}
 	}
 	// Output:
 	// Visit number 1.

@@ -180,12 +180,12 @@ func TestHintIsTrustedForNothing(t *testing.T) {
 func TestLostHintIsSetAgainWhenTheSessionIsUsed(t *testing.T) {
 	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)
-		issued := kit.NewVisitor(t, m).Visit(func(s *session.Session) { s.Flash("note", "hello") }).Cookie("s_" + cfg.Default)
+		issued := kit.NewVisitor(t, m).Visit(func(s *session.Session) { s.Flash("note", "hello") })
 		v := kit.NewVisitor(t, m)
 		p := v.Serve(func(w http.ResponseWriter, r *http.Request, s *session.Session) {
 			assert.Equal(t, "hello", s.Get("note"))
 			w.WriteHeader(http.StatusFound)
-		}, "Cookie", issued.Name+"="+issued.Value)
+		}, "Cookie", issued.SessionCookies("s_"+cfg.Default))
 		assert.NotNil(t, p.Cookie("s_"+cfg.Default+"_f"), "it is set again")
 	})
 }

@@ -27,17 +27,19 @@ const (
 
 // A loadResult is what was found when a session was opened.
 type loadResult struct {
-	status   loadStatus
-	several  bool           // different cookies of the name came
-	forFlash bool           // opened only to expire pending flash: that fails no request
-	walks    int32          // look-ups in the data of stored
-	at       time.Time      // flash and locks are judged by it
-	record   *driver.Record // of status live
-	arrived  *driver.Record // as it came with the request, with its flash
-	token    *token         // of status live and replaced
-	current  *driver.Record // of status replaced: it no longer accepts token, and the request reads nothing of it
-	err      error          // of status anonymous and failed
-	index    *dataIndex     // nil while there are few
+	status      loadStatus
+	several     bool           // different cookies of the name came
+	severalData bool           // of the data cookie's name
+	forFlash    bool           // opened only to expire pending flash: that fails no request
+	seen        time.Time      // last activity that the use cookie knows of
+	walks       int32          // look-ups in the data of stored
+	at          time.Time      // flash and locks are judged by it
+	record      *driver.Record // of status live
+	arrived     *driver.Record // as it came with the request, with its flash
+	token       *token         // of status live and replaced
+	current     *driver.Record // of status replaced: it no longer accepts token, and the request reads nothing of it
+	err         error          // of status anonymous and failed
+	index       *dataIndex     // nil while there are few
 }
 
 // isLost reports whether the session is another request's by now: plain changes are dropped.
@@ -148,11 +150,8 @@ func (s *Session) find() error {
 // choose tries several different cookies of one name. Their order says nothing about whose they are
 // (RFC 6265bis, section 8.6): if those that open are not all of the same session, none is used.
 func (s *Session) choose(found *cookie.Values) (candidate, error) {
-	s.loaded.several = true
-	s.source.stats.duplicates.Add(1)
-	s.request.manager.log.severalCookies(s)
 	best := candidate{status: absent}
-	if found.TooMany {
+	if s.noteSeveral(&s.loaded.several); found.TooMany {
 		return best, nil
 	}
 	for _, text := range found.List() {
@@ -168,6 +167,13 @@ func (s *Session) choose(found *cookie.Values) (candidate, error) {
 		}
 	}
 	return best, nil
+}
+
+// noteSeveral notes that several different cookies of one name came: the response expires the others.
+func (s *Session) noteSeveral(several *bool) {
+	*several = true
+	s.source.stats.duplicates.Add(1)
+	s.request.manager.log.severalCookies(s)
 }
 
 // adopt makes what a cookie opens the session of this request.
@@ -226,16 +232,11 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 		}
 		return candidate{status: absent}, nil
 	}
-	t, rec, err := s.source.cookies.open(text, s.loaded.at)
-	if err == nil {
-		return s.tryToken(t, rec, s.loaded.at)
+	t, rec, err := s.openCookies(text, s.loaded.at)
+	if err != nil || rec == nil {
+		return candidate{status: absent}, nil
 	}
-	if errors.Is(err, errTampered) {
-		s.source.stats.tampered.Add(1)
-		s.request.manager.log.tampered(s)
-		s.emit(EventTampered, nil)
-	}
-	return candidate{status: absent}, nil
+	return s.tryToken(t, rec, s.loaded.at)
 }
 
 // tryToken loads what a token opens at a time. rec is what came in the cookie itself, or nil.
@@ -343,7 +344,7 @@ func (s *Session) presented(most int) (all []endable, more bool) {
 			if t, ok := parseToken(s.source.cookie, text); ok {
 				all = append(all, s.endable(t, nil))
 			}
-		} else if t, rec, err := s.source.cookies.open(text, s.now()); err == nil {
+		} else if t, rec, err := s.openCookies(text, s.now()); err == nil {
 			all = append(all, s.endable(t, rec))
 		}
 	}

@@ -76,6 +76,12 @@ func (l *eventLog) severalCookies(s *Session) {
 		driverAttr(s.source), slog.String("cookie", s.source.cookie))
 }
 
+func (l *eventLog) largeCookies(s *Session, size int) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: the cookies of a response are large: a proxy with a "+
+		"header buffer of 4 KB answers 502: store less, or enlarge the buffer (nginx: proxy_buffer_size)",
+		driverAttr(s.source), slog.Int("bytes", size))
+}
+
 func (l *eventLog) dropped(s *Session, err error) {
 	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn,
 		"session: changes were dropped, because the session had ended or its token was replaced meanwhile",

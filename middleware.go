@@ -190,8 +190,7 @@ func (r *requestState) ErrorAnswer(err error) response.ErrorAnswer {
 // saved. It implements response.Hooks.
 func (r *requestState) SetCookies(h http.Header) {
 	for _, s := range r.sessions(nil) {
-		cookie.Drop(h, s.source.cookie)
-		cookie.Drop(h, s.source.hint)
+		cookie.Drop(h, s.source.ownsCookie)
 		s.mu.Lock()
 		if s.wasSaved() {
 			s.writeCookies(h)

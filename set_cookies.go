@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"example.com/session/internal/cookie"
@@ -29,24 +30,42 @@ func (s *Session) writeCookies(h http.Header) {
 	if s.source.byIP || s.loaded.status == anonymous { // in an outage nothing is known of the client's cookies
 		return
 	}
-	if ended := s.endings.called && s.cookieCame(); s.loaded.several || ended {
-		cookie.Add(h, s.source.cookie, s.cookieLines(ended)...)
-	} else if s.hasNewCookie() {
-		cookie.Add(h, s.source.cookie, s.newCookie())
+	size := 0
+	add := func(name string, lines ...string) {
+		cookie.Add(h, name, lines...)
+		for _, line := range lines {
+			size += len(line)
+		}
 	}
-	s.writeHint(h)
+	ended, variants := s.endings.called && s.cookieCame(), cookie.MaxVariants
+	if s.loaded.several || ended {
+		lines := s.cookieLines(ended)
+		add(s.source.cookie, lines...)
+		variants -= len(lines)
+	} else if s.hasNewCookie() && s.token != s.loaded.token {
+		add(s.source.cookie, s.tokenLine())
+	}
+	if s.source.cookies != nil {
+		s.addData(add, ended, max(variants, 0))
+	}
+	s.addHint(add)
+	if size > largeCookies {
+		s.request.manager.log.largeCookies(s, size)
+	}
 }
 
-// newCookie returns the Set-Cookie line of the session.
-func (s *Session) newCookie() string {
+// largeCookies is how many bytes of Set-Cookie lines are worth a warning: the buffer for a header has
+// 4 KB in many proxies.
+const largeCookies = 2560
+
+// tokenLine returns the line of the cookie that holds the token of the session.
+func (s *Session) tokenLine() string {
 	if s.source.cookies != nil {
-		return s.source.cookies.line(s.token, s.stored, s.setCookie)
+		return s.seal(s.source.cookie, "", s.token.appendRaw)
 	}
 	var text [tokenLength]byte
-	return s.setCookie(s.token.appendText(text[:0]))
+	return s.setLine(s.source.cookie, s.token.appendText(text[:0]))
 }
-
-func (s *Session) setCookie(value []byte) string { return s.setLine(s.source.cookie, value) }
 
 // setLine returns the Set-Cookie line of a cookie that lasts as long as the session.
 func (s *Session) setLine(name string, value []byte) string {
@@ -58,15 +77,19 @@ func (s *Session) setLine(name string, value []byte) string {
 // different cookies of the name. Those are left from other attributes, or set by other hosts: all but the
 // current one are expired first.
 func (s *Session) cookieLines(ended bool) []string {
-	cookies, r := s.request.manager.cookies, s.request.incoming
-	lines := cookies.ExpireVariants(s.source.cookie, r.Host, r.URL.EscapedPath(), s.secure())
+	lines := s.expireVariants(s.source.cookie, cookie.MaxVariants)
 	switch {
 	case s.stored != nil: // some clients take a line above for the current cookie
-		lines = append(lines, s.newCookie())
-	case ended && s.stored == nil:
-		lines = append(lines, cookies.Expire(s.source.cookie, s.secure()))
+		lines = append(lines, s.tokenLine())
+	case ended:
+		lines = append(lines, s.request.manager.cookies.Expire(s.source.cookie, s.secure()))
 	}
 	return lines
+}
+
+func (s *Session) expireVariants(name string, most int) []string {
+	r := s.request.incoming
+	return s.request.manager.cookies.ExpireVariants(name, r.Host, r.URL.EscapedPath(), s.secure(), most)
 }
 
 // hasNewCookie reports whether the client does not have the session's cookie yet. It gets that of a
@@ -75,10 +98,7 @@ func (s *Session) hasNewCookie() bool {
 	if s.stored == nil || s.source.byIP || len(s.endings.after) > 0 {
 		return false
 	}
-	if s.source.cookies != nil {
-		return s.stored != s.loaded.record
-	}
-	return s.token != s.loaded.token
+	return s.token != s.loaded.token || s.source.cookies != nil && s.stored != s.loaded.record
 }
 
 // wasSaved reports whether the request has stored or ended something that the client has to be told
@@ -102,20 +122,51 @@ func (s *Session) maxAge(now time.Time) time.Duration {
 	return max(s.stored.CreatedAt().Add(limits.Lifetime).Sub(now), time.Second)
 }
 
-// writeHint sets or clears the cookie that says that flash is pending. Of a session that was lost
-// meanwhile it says nothing: the request that replaced the token may have stored flash and said so.
-func (s *Session) writeHint(h http.Header) {
-	if s.isLost() {
+// addHint sets or clears the cookie that says that flash is pending, and when the session was last used
+// if no other cookie says so. Of a session that was lost meanwhile it says nothing: the request that
+// replaced the token may have stored flash and said so. Nor of one that this process cannot open.
+func (s *Session) addHint(add func(name string, lines ...string)) {
+	if s.isLost() || s.source.cookies != nil && s.stored == nil && !s.endings.called && s.cookieCame() {
 		return
 	}
-	cookies := s.request.manager.cookies
-	has := s.request.hinted && cookie.Has(s.request.cookies, s.source.hint, hintValue)
-	switch pending := s.hasFlash(); {
-	case pending && !has:
-		cookie.Add(h, s.source.hint, s.setLine(s.source.hint, []byte(hintValue)))
-	case has && !pending:
-		cookie.Add(h, s.source.hint, cookies.Expire(s.source.hint, s.secure()))
+	came := s.hint()
+	want := noFlash
+	if s.hasFlash() {
+		want = hintValue
 	}
+	switch {
+	case s.token != s.loaded.token: // the last use is of another identity
+	case s.hasNewCookie() && !s.hasNewContent():
+		add(s.source.hint, s.sealUse(want))
+		return
+	case came != "":
+		want += came[1:]
+	}
+	switch {
+	case want == came, want == noFlash && came == "":
+	case want == noFlash:
+		add(s.source.hint, s.request.manager.cookies.Expire(s.source.hint, s.secure()))
+	default:
+		add(s.source.hint, s.setLine(s.source.hint, []byte(want)))
+	}
+}
+
+// hint returns the value of the flash cookie that came, "" if none did. Of several, it is one that says
+// that flash is pending.
+func (s *Session) hint() (came string) {
+	if !s.request.hinted && s.source.cookies == nil {
+		return ""
+	}
+	found := cookie.Find(s.request.cookies, s.source.hint)
+	for _, text := range found.List() {
+		switch {
+		case strings.HasPrefix(text, hintValue):
+			return text
+		case strings.HasPrefix(text, noFlash):
+			came = text
+		}
+	}
+	return came
 }
 
 func (s *Session) secure() bool {

@@ -7,11 +7,12 @@ import (
 	"example.com/session/driver"
 )
 
-// The cookie `<name>_f=1` says that flash is pending, so that a request which does not use its
-// session stays free if none is.
+// The cookie `<name>_f` begins with 1 if flash is pending, so that a request which does not use its
+// session stays free if none is. With the cookie driver the last use may follow, behind 1 or 0.
 const (
 	hintSuffix = "_f"
 	hintValue  = "1"
+	noFlash    = "0"
 )
 
 // A source is a named driver and what the manager knows of it.
@@ -51,6 +52,11 @@ func (src *source) store() driver.Driver {
 		return src.cookies.revocation.home.driver
 	}
 	return src.driver
+}
+
+// ownsCookie reports whether a cookie is one of the source's.
+func (src *source) ownsCookie(name string) bool {
+	return name == src.cookie || name == src.hint || src.cookies != nil && src.cookies.isDataName(name)
 }
 
 // workers returns how many operations of a list run at once.

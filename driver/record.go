@@ -234,6 +234,19 @@ func (r *Record) WithIdentity(of *Record) *Record {
 	}
 }
 
+// WithUsedAt returns a copy of r that was last used at a time, for a driver that keeps it apart.
+func (r *Record) WithUsedAt(at time.Time) *Record {
+	next := *r
+	used := binary.BigEndian.AppendUint64(make([]byte, 0, 8), uint64(MilliOf(at)))
+	next.packed = r.packed[:atUsed] + string(used) + r.packed[atLifetime:]
+	return &next
+}
+
+// HasValuesOf reports whether r has the same data and flash as another record.
+func (r *Record) HasValuesOf(other *Record) bool {
+	return r.packed[r.body:] == other.packed[other.body:]
+}
+
 // AppendBinary appends the stored form, which ParseRecord reads. The error is always nil.
 func (r *Record) AppendBinary(dst []byte) ([]byte, error) { return append(dst, r.packed...), nil }
 

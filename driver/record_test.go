@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session/driver"
+	"example.com/session/internal/suites/book"
 )
 
 // Where things stand in a record, by docs/format.md.
@@ -183,7 +184,7 @@ func TestNoCutRecordIsTakenForAnother(t *testing.T) {
 			data := []byte(pack(rec)[:n])
 			if got, err := driver.ParseRecord(data); err == nil {
 				require.Equal(t, data, []byte(pack(got)), "%s cut at %d", name, n)
-				require.NotNil(t, readByTheBook(data), "%s cut at %d", name, n)
+				require.NotNil(t, book.Read(data), "%s cut at %d", name, n)
 			}
 		}
 	}
@@ -206,7 +207,7 @@ func FuzzParseRecord(f *testing.F) {
 		if used := allocated() - before; used > 1<<20+2*uint64(len(data)) {
 			t.Fatalf("%d bytes were allocated for an input of %d", used, len(data))
 		}
-		want := readByTheBook(data)
+		want := book.Read(data)
 		require.Equal(t, want != nil, err == nil, "ParseRecord and docs/format.md differ")
 		if err != nil {
 			return

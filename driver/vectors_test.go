@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session/driver"
+	"example.com/session/internal/suites/book"
 )
 
 var update = flag.Bool("update", false, "write the recorded files in testdata anew")
@@ -23,9 +24,9 @@ const vectorsFile = "testdata/record_vectors.json"
 // A vector is a record in hex, and what a reader of docs/format.md makes of it; nothing if it must
 // be refused.
 type vector struct {
-	Name   string `json:"name"`
-	Record string `json:"record"`
-	Holds  *book  `json:"holds,omitempty"`
+	Name   string       `json:"name"`
+	Record string       `json:"record"`
+	Holds  *book.Record `json:"holds,omitempty"`
 }
 
 type vectors struct {
@@ -101,7 +102,7 @@ func makeVectors(tb testing.TB) (all vectors) {
 	names, records := goodRecords(tb)
 	for _, name := range names {
 		data := []byte(pack(records[name]))
-		all.Read = append(all.Read, vector{Name: name, Record: hex.EncodeToString(data), Holds: readByTheBook(data)})
+		all.Read = append(all.Read, vector{Name: name, Record: hex.EncodeToString(data), Holds: book.Read(data)})
 	}
 	for _, bad := range malformedRecords(tb) {
 		all.Refused = append(all.Refused, vector{Name: bad.name, Record: hex.EncodeToString(bad.data)})
@@ -132,7 +133,7 @@ func TestRecordedRecordsAreRead(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, v.bytes(t), []byte(pack(rec)))
 			assert.Equal(t, v.Holds, bookOf(rec))
-			assert.Equal(t, v.Holds, readByTheBook(v.bytes(t)))
+			assert.Equal(t, v.Holds, book.Read(v.bytes(t)))
 		})
 	}
 }
@@ -143,41 +144,41 @@ func TestRecordedRecordsThatMustBeRefusedAre(t *testing.T) {
 			rec, err := driver.ParseRecord(v.bytes(t))
 			assert.Equal(t, driver.ErrDamaged, err)
 			assert.Nil(t, rec)
-			assert.Nil(t, readByTheBook(v.bytes(t)), "the independent decoder accepts it")
+			assert.Nil(t, book.Read(v.bytes(t)), "the independent decoder accepts it")
 		})
 	}
 }
 
 // bookOf returns what the methods of a record say that it holds.
-func bookOf(rec *driver.Record) *book {
+func bookOf(rec *driver.Record) *book.Record {
 	id, own := rec.ID(), rec.Limits()
-	b := &book{
+	b := &book.Record{
 		ID: hex.EncodeToString(id[:]), Created: millis(rec.CreatedAt()), Used: millis(rec.UsedAt()),
 		Lifetime: uint64(own.Lifetime.Milliseconds()), Idle: uint64(own.Idle.Milliseconds()), Remembered: own.Remembered,
 	}
 	// The numbers of earlier saves have no method of their own: they are only asked for.
 	b.Saves = append([]uint64{rec.LastSave()}, savesByTheBook(rec)...)
 	for _, c := range rec.Credentials() {
-		b.Credentials = append(b.Credentials, bookCredential{hex.EncodeToString(c.Digest[:]), c.Replaced, uint64(c.At)})
+		b.Credentials = append(b.Credentials, book.Credential{Digest: hex.EncodeToString(c.Digest[:]), Replaced: c.Replaced, At: uint64(c.At)})
 	}
 	for key, value := range rec.Values(driver.Account) {
-		b.Account = append(b.Account, bookEntry{Key: latin1([]byte(key)), Value: latin1([]byte(value))})
+		b.Account = append(b.Account, book.Entry{Key: book.Latin1([]byte(key)), Value: book.Latin1([]byte(value))})
 	}
 	for v := range rec.Flash() {
-		e := bookEntry{Key: latin1([]byte(v.Key)), Value: latin1([]byte(v.Encoded)), Stamp: v.Stamp, Listed: v.Listed}
+		e := book.Entry{Key: book.Latin1([]byte(v.Key)), Value: book.Latin1([]byte(v.Encoded)), Stamp: v.Stamp, Listed: v.Listed}
 		if !v.Until.IsZero() {
 			e.Until = millis(v.Until)
 		}
 		b.Flash = append(b.Flash, e)
 	}
 	for key, value := range rec.Values(driver.Data) {
-		b.Data = append(b.Data, bookEntry{Key: latin1([]byte(key)), Value: latin1([]byte(value))})
+		b.Data = append(b.Data, book.Entry{Key: book.Latin1([]byte(key)), Value: book.Latin1([]byte(value))})
 	}
 	return b
 }
 
 func savesByTheBook(rec *driver.Record) (known []uint64) {
-	for _, n := range readByTheBook([]byte(pack(rec))).Saves[1:] {
+	for _, n := range book.Read([]byte(pack(rec))).Saves[1:] {
 		if rec.Applied(n) {
 			known = append(known, n)
 		}

@@ -72,6 +72,7 @@ func launch(dir string) (context.Context, context.CancelFunc, error) {
 	} {
 		options = append(options, chromedp.Flag(name, true))
 	}
+	options = append(options, chromedp.Flag("host-resolver-rules", "MAP *."+parentDomain+" 127.0.0.1"))
 	// Without a renderer in reserve and one for each site, a page takes a quarter less of a processor.
 	options = append(options, chromedp.Flag("disable-features", "SpareRendererForSitePerProcess,IsolateOrigins,site-per-process"))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
@@ -439,10 +440,12 @@ func (b *tab) cookies() map[string]*network.Cookie {
 	return cookies
 }
 
-// setCookie puts a cookie for the site into the browser.
-func (b *tab) setCookie(name, value string) {
+// setCookies puts copies of cookies into the browser, for the site.
+func (b *tab) setCookies(copied map[string]*network.Cookie) {
 	b.t.Helper()
-	call(b, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: b.url + "/"})
+	for _, c := range copied {
+		call(b, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: b.url + "/"})
+	}
 }
 
 // screenshots is the directory of the pictures.

@@ -228,7 +228,7 @@ func (f *firefox) newPage(hear func(string)) (*firefoxPage, error) {
 		return nil, err
 	}
 	var created struct{ Context string }
-	if err := f.call("browsingContext.create", map[string]any{"type": "tab", "userContext": user.UserContext}, &created); err != nil {
+	if err := f.call("browsingContext.create", map[string]any{"type": "window", "userContext": user.UserContext}, &created); err != nil {
 		return nil, err
 	}
 	p := &firefoxPage{f, created.Context, user.UserContext, make(chan string, 100)}

@@ -70,11 +70,11 @@ func (a *app) prove(s *session.Session, r *http.Request) {
 	if err := s.Save(); err != nil {
 		return // the commit fails too, and sends the error page
 	}
-	replaced.Flash(s, proof{Before: mark(old.Value), Opens: a.opens(old)})
+	replaced.Flash(s, proof{Before: mark(old.Value), Opens: a.opens(r.Header.Get("Cookie"))})
 }
 
-// opens reports whether a cookie opens a session. It sends a second request through the middleware.
-func (a *app) opens(cookie *http.Cookie) (live bool) {
+// opens reports whether cookies open a session. It sends a second request through the middleware.
+func (a *app) opens(cookies string) (live bool) {
 	ask := a.manager.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		live = !session.FromRequest(r).IsNew()
 	}))
@@ -82,7 +82,7 @@ func (a *app) opens(cookie *http.Cookie) (live bool) {
 	if err != nil {
 		return false
 	}
-	r.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
+	r.Header.Set("Cookie", cookies)
 	ask.ServeHTTP(nowhere{http.Header{}}, r)
 	return live
 }

@@ -200,8 +200,8 @@ func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &size):
 		a.render(w, r, http.StatusRequestEntityTooLarge, "failure.html", "Does not fit", failure{
-			Text: "The session would need a cookie of " + strconv.Itoa(size.Size) + " bytes, and browsers keep " +
-				strconv.Itoa(size.Limit) + ". Nothing from this request was stored.",
+			Text: "The session would need a cookie of " + strconv.Itoa(size.Size) + " bytes, and at most " +
+				strconv.Itoa(size.Limit) + " are kept. Nothing from this request was stored.",
 			Largest: size.Largest,
 		})
 	case errors.Is(err, session.ErrUnavailable):

@@ -47,8 +47,18 @@ type wireCookie struct {
 	Deleted    bool
 }
 
-// IsHint reports whether the cookie only says that a flash message is waiting.
+// IsHint reports whether the cookie says whether a flash message is waiting. That of the cookie driver
+// may also say when the session was last used.
 func (c wireCookie) IsHint() bool { return strings.HasSuffix(c.Name, "_f") }
+
+// IsData reports whether the cookie holds the values of a session of the cookie driver.
+func (c wireCookie) IsData() bool { return isDataName(c.Name) }
+
+// isDataName recognizes names like s_cookie_AbCd1234.
+func isDataName(name string) bool {
+	_, identity, found := strings.Cut(name, "cookie_")
+	return found && len(identity) == 8
+}
 
 // IsPage reports whether the browser shows the response as a page.
 func (x exchange) IsPage() bool {
@@ -154,10 +164,14 @@ func parseSetCookie(line string) wireCookie {
 }
 
 func markUnlessHint(name, value string) string {
-	if (wireCookie{Name: name}).IsHint() && value == "1" {
-		return value
+	if value == "" || !(wireCookie{Name: name}).IsHint() {
+		return mark(value)
 	}
-	return mark(value)
+	text := value[:1]
+	if len(value) > 1 {
+		text += mark(value[1:])
+	}
+	return text
 }
 
 // enter notes an exchange under the handle that the session has after it. A session keeps its handle

@@ -97,7 +97,7 @@ func configure(driver, file string, secure bool) (cfg session.Config, err error)
 	if cfg.CookieAttributes.Prefix == "" {
 		cfg.CookieAttributes.Prefix = "s_"
 		if secure {
-			cfg.CookieAttributes.Prefix = "__Host-s_" // browsers accept it from this host only, and only over TLS
+			cfg.CookieAttributes.Prefix = "__Host-s_" // browsers accept it from this host only
 		}
 	}
 	cfg.Passive = func(r *http.Request) bool { return r.URL.Path == pollPath }

@@ -11,7 +11,11 @@ import (
 	"example.com/session"
 )
 
-const cookieLimit = 4096 // bytes of name and value that browsers keep
+// Bytes of name and value.
+const (
+	cookieLimit = 4096 // that browsers keep
+	dataLimit   = 3500 // of the cookie driver's data
+)
 
 // A panel is the data of the page about the session.
 type panel struct {
@@ -132,16 +136,21 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%d s", d/time.Second)
 }
 
-// cookieUse compares the size of the session's cookie with the limit of browsers.
+// cookieUse compares the size of the session's largest cookie with its limit.
 func (a *app) cookieUse(r *http.Request) cookieUse {
-	use := cookieUse{Name: a.cookie}
-	if c, err := r.Cookie(a.cookie); err == nil {
-		use.Bytes = len(c.Name) + len(c.Value)
+	use, limit := cookieUse{Name: a.cookie}, cookieLimit
+	for _, c := range r.Cookies() {
+		if isData := isDataName(c.Name); isData && a.cfg.Default == "cookie" || c.Name == a.cookie && use.Bytes == 0 {
+			use.Name, use.Bytes = c.Name, len(c.Name)+len(c.Value)
+			if isData {
+				limit = dataLimit
+			}
+		}
 	}
 	use.Bar = bar{
 		Label: "Size",
-		Text:  fmt.Sprintf("%d of %d bytes used", use.Bytes, cookieLimit),
-		Share: 100 * float64(use.Bytes) / cookieLimit,
+		Text:  fmt.Sprintf("%d of %d bytes used", use.Bytes, limit),
+		Share: 100 * float64(use.Bytes) / float64(limit),
 	}
 	return use
 }

@@ -35,7 +35,7 @@ func explain(chain []exchange) (sentences []string) {
 func (x exchange) explainRequest() string {
 	text := fmt.Sprintf("%s %s came", x.Method, x.Path)
 	for _, c := range x.Sent {
-		if !c.IsHint() {
+		if !c.IsHint() && !c.IsData() {
 			return text + " with the cookie " + c.Name + "=" + c.Mark + "."
 		}
 	}
@@ -65,14 +65,19 @@ func (x exchange) explainCookie(c wireCookie) string {
 	switch {
 	case c.IsHint() && c.Deleted:
 		return "Deleting " + c.Name + " says that no flash message is waiting any more."
+	case c.IsHint() && len(c.Mark) > 1:
+		return "The cookie " + c.Name + " says when the session was last used. Its first character says whether " +
+			"a flash message is waiting."
 	case c.IsHint():
 		return "The cookie " + c.Name + " says that a flash message is waiting."
+	case c.IsData() && c.Deleted:
+		return "The data of the old token, in " + c.Name + ", are deleted."
+	case c.IsData():
+		return "The session's data are in the cookie " + c.Name + "=" + c.Mark + "."
 	case c.Deleted:
 		return "The cookie " + c.Name + " is deleted."
 	case x.sentOf(c.Name) == "":
 		return "A session began. Its cookie is " + c.Name + "=" + c.Mark + "."
-	case strings.HasSuffix(c.Name, "cookie"):
-		return "The session is in its cookie. It has changed, so the cookie is now " + c.Mark + "."
 	}
 	return "The new token " + c.Mark + " replaces the old one."
 }

@@ -30,6 +30,7 @@ if [ -f e2e/go.mod ]; then
 	have chromium chromium-browser google-chrome || missing+=(chromium)
 	have firefox-esr firefox || missing+=(firefox-esr)
 	have npm || missing+=(npm)
+	have javac || missing+=(default-jdk-headless)
 fi
 if [ -f sqlstore/go.mod ]; then
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)

@@ -55,19 +55,40 @@ func All(lines []string, name string, limit int) (values []string) {
 	return values
 }
 
-// Has reports whether a cookie of this name and value came. It allocates nothing.
-func Has(lines []string, name, value string) bool {
+// HasPrefix reports whether a cookie of this name came whose value begins with prefix. It allocates
+// nothing.
+func HasPrefix(lines []string, name, prefix string) bool {
 	for p := pairsOf(lines, name); p.next(); {
-		if p.value == value {
+		if strings.HasPrefix(p.value, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
+// Names returns the first limit different names that begin with prefix and have suffix bytes more.
+func Names(lines []string, prefix string, suffix, limit int) (names []string) {
+	if tooManyPairs(lines) {
+		return nil
+	}
+	for _, line := range lines {
+		for line != "" && len(names) < limit {
+			var ok bool
+			if line, ok = seek(line, prefix); !ok || len(line) < len(prefix)+suffix {
+				break
+			}
+			name := line[:len(prefix)+suffix]
+			if line = line[len(name):]; strings.HasPrefix(trimLeft(line), "=") && !strings.ContainsAny(name, "=; \t") {
+				names = appendNew(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // HasSuffixPair reports whether a cookie may have come whose name ends in suffix and whose value
 // begins with value, quoted or not. It reads each line once, for all names. A request with too many
-// pairs has none for Find and Has, but may have one here.
+// pairs has none for Find and HasPrefix, but may have one here.
 func HasSuffixPair(lines []string, suffix, value string) bool {
 	for _, line := range lines {
 		for line != "" {
@@ -100,37 +121,52 @@ func pairsOf(lines []string, name string) pairs {
 
 // next finds the next pair, and reports whether there is one.
 func (p *pairs) next() bool {
-	for {
-		for p.line == "" {
+	for p.name != "" {
+		rest, ok := seek(p.line, p.name)
+		if !ok {
 			if len(p.lines) == 0 {
 				return false
 			}
 			p.line, p.lines = p.lines[0], p.lines[1:]
+			continue
 		}
-		var ok bool
-		if p.value, ok, p.line = cutPair(p.line, p.name); ok {
-			return true
+		if rest, ok = strings.CutPrefix(trimLeft(rest[len(p.name):]), "="); !ok {
+			p.line = rest
+			continue
+		}
+		p.value, p.line, _ = strings.Cut(rest, ";")
+		p.value = unquoted(trimRight(p.value))
+		return true
+	}
+	return false
+}
+
+// seek returns a line from the first pair on whose name begins with prefix.
+func seek(line, prefix string) (rest string, ok bool) {
+	for at := 0; ; at++ {
+		i := strings.Index(line[at:], prefix)
+		if i < 0 {
+			return "", false
+		}
+		at += i
+		if before := trimRight(line[:at]); before == "" || before[len(before)-1] == ';' {
+			return line[at:], true
 		}
 	}
 }
 
 func tooManyPairs(lines []string) bool {
-	pairs := len(lines)
+	pairs, size := len(lines), len(lines)
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size <= maxPairs { // each pair takes a byte
+		return false
+	}
 	for _, line := range lines {
 		pairs += strings.Count(line, ";")
 	}
 	return pairs > maxPairs
-}
-
-// cutPair takes the first pair off a Cookie line and reports whether it has that name.
-func cutPair(line, name string) (value string, ok bool, rest string) {
-	pair, rest, _ := strings.Cut(line, ";")
-	value, ok = strings.CutPrefix(trimLeft(pair), name)
-	if !ok {
-		return "", false, rest // most pairs are of other names
-	}
-	value, ok = strings.CutPrefix(trimLeft(value), "=")
-	return unquoted(trimRight(value)), ok, rest
 }
 
 // unquoted takes the quotes off a quoted value.

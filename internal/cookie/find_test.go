@@ -81,9 +81,9 @@ func TestFind(t *testing.T) {
 			assert.Equal(t, tt.want, slices.Clip(append([]string(nil), got.List()...)))
 			assert.Equal(t, tt.tooMany, got.TooMany)
 			for _, value := range tt.want {
-				assert.True(t, cookie.Has(h["Cookie"], "s_c", value), "Has %q", value)
+				assert.True(t, cookie.HasPrefix(h["Cookie"], "s_c", value), "HasPrefix %q", value)
 			}
-			assert.False(t, cookie.Has(h["Cookie"], "s_c", "another"))
+			assert.False(t, cookie.HasPrefix(h["Cookie"], "s_c", "another"))
 			if !tt.tooMany {
 				assert.Equal(t, tt.want, cookie.All(h["Cookie"], "s_c", 64))
 			}
@@ -92,15 +92,15 @@ func TestFind(t *testing.T) {
 	for _, h := range []http.Header{nil, {"Cookie": {"=v"}}} {
 		found := cookie.Find(h["Cookie"], "")
 		assert.Empty(t, found.List(), "no name finds no nameless cookie")
-		assert.False(t, cookie.Has(h["Cookie"], "", "v"))
+		assert.False(t, cookie.HasPrefix(h["Cookie"], "", "v"))
 		assert.Empty(t, cookie.All(h["Cookie"], "", 64))
 	}
 }
 
-func TestHasSeesEachOfManyValues(t *testing.T) {
+func TestHasPrefixSeesEachOfManyValues(t *testing.T) {
 	h := http.Header{"Cookie": {"s=1; s=2; s=3; s=4; s=5; s=6"}}
-	assert.True(t, cookie.Has(h["Cookie"], "s", "6"))
-	assert.False(t, cookie.Has(h["Cookie"], "s", "7"))
+	assert.True(t, cookie.HasPrefix(h["Cookie"], "s", "6"))
+	assert.False(t, cookie.HasPrefix(h["Cookie"], "s", "7"))
 }
 
 // A sign-out behind four junk cookies ends the session too.
@@ -159,13 +159,13 @@ func FuzzFind(f *testing.F) {
 		for i, value := range got {
 			assert.NotContains(t, got[:i], value, "twice")
 			assert.Contains(t, line, value)
-			assert.True(t, cookie.Has(r.Header["Cookie"], name, value))
+			assert.True(t, cookie.HasPrefix(r.Header["Cookie"], name, value))
 			if strings.HasSuffix(name, "_f") && !strings.Contains(name, "=") && strings.HasPrefix(value, "1") {
 				assert.True(t, cookie.HasSuffixPair(r.Header["Cookie"], "_f", "1"), line)
 			}
 		}
 		if len(got) == 0 {
-			assert.False(t, cookie.Has(r.Header["Cookie"], name, ""))
+			assert.False(t, cookie.HasPrefix(r.Header["Cookie"], name, ""))
 		}
 		all := cookie.All(r.Header["Cookie"], name, 64)
 		assert.Equal(t, got, append([]string{}, all[:min(len(all), 4)]...))
@@ -202,8 +202,8 @@ func TestFindingAllocatesNothing(t *testing.T) {
 	for name, run := range map[string]func(){
 		"Find":                  func() { found := cookie.Find(h["Cookie"], "s_c"); _ = found.List() },
 		"Find without a header": func() { cookie.Find(nil, "s_c") },
-		"Has":                   func() { cookie.Has(h["Cookie"], "s_c", "w") },
-		"Has without it":        func() { cookie.Has(h["Cookie"], "s_c_f", "1") },
+		"HasPrefix":             func() { cookie.HasPrefix(h["Cookie"], "s_c", "w") },
+		"HasPrefix without it":  func() { cookie.HasPrefix(h["Cookie"], "s_c_f", "1") },
 		"HasSuffixPair":         func() { cookie.HasSuffixPair(h["Cookie"], "_f", "1") },
 	} {
 		assert.Zero(t, testing.AllocsPerRun(100, run), name)
@@ -229,7 +229,7 @@ func BenchmarkFind(b *testing.B) {
 		b.Run(tt.name+"/Has", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				cookie.Has(tt.h["Cookie"], "s_cookie_f", "1")
+				cookie.HasPrefix(tt.h["Cookie"], "s_cookie_f", "1")
 			}
 		})
 		b.Run(tt.name+"/HasSuffixPair", func(b *testing.B) {

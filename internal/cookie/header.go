@@ -10,15 +10,16 @@ import (
 // response has at most one (RFC 6265bis, section 4.1.1). Lines of ExpireVariants, which have the
 // same name and delete other cookies, go before it in the same call.
 func Add(h http.Header, name string, lines ...string) {
-	Drop(h, name)
+	Drop(h, func(other string) bool { return other == name })
 	h["Set-Cookie"] = append(h["Set-Cookie"], lines...)
 }
 
-// Drop removes the Set-Cookie lines of the named cookie. It changes no slice that others may hold.
-func Drop(h http.Header, name string) {
+// Drop removes the Set-Cookie lines of the cookies whose names match. It changes no slice that others
+// may hold.
+func Drop(h http.Header, match func(name string) bool) {
 	isNamed := func(line string) bool {
-		n, _, _ := strings.Cut(line, "=")
-		return strings.TrimSpace(n) == name
+		name, _, _ := strings.Cut(line, "=")
+		return match(strings.TrimSpace(name))
 	}
 	lines := h["Set-Cookie"]
 	if !slices.ContainsFunc(lines, isNamed) {

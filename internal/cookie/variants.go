@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-const maxVariants = 12 // lines that one response spends on cookies that may not exist
+// MaxVariants is how many lines one response spends on cookies that may not exist.
+const MaxVariants = 12
 
 // ExpireVariants returns Set-Cookie lines that delete cookies of this name with other attributes
 // than the current ones: what an earlier configuration, or a host of the same site, may have left
@@ -14,20 +15,20 @@ const maxVariants = 12 // lines that one response spends on cookies that may not
 // which a cookie would come with a request for requestPath, as it was sent, at host: without
 // Domain, with the configured Domain, with host and its parents; "/", the configured path and the
 // prefixes of requestPath; with and without Partitioned. The lines are the likeliest ones first, at
-// most 12, and never that of the current attributes.
+// most the given number, and never that of the current attributes.
 //
 // A client that does not know Partitioned takes the line that differs in nothing else for one of
 // the current cookie. So the lines belong before the one that sets the current cookie, see [Add].
 //
 // A name that begins with "__Host-" has only one Domain and Path, which browsers ensure.
-func (w *Writer) ExpireVariants(name, host, requestPath string, secure bool) []string {
+func (w *Writer) ExpireVariants(name, host, requestPath string, secure bool, most int) []string {
 	domains, paths := []string{w.attributes.Domain}, []string{w.attributes.path()}
 	if _, bound := NamePrefix(name); !bound {
 		domains, paths = w.domains(host), w.paths(requestPath)
 	}
 	var lines []string
 	for a := range w.variants(domains, paths) {
-		if len(lines) == maxVariants {
+		if len(lines) == most {
 			break
 		}
 		// Browsers have kept a partitioned cookie only with Secure, and refuse the line without it.
@@ -65,7 +66,7 @@ func (w *Writer) variants(domains, paths []string) iter.Seq[Attributes] {
 func (w *Writer) domains(host string) []string {
 	list := appendNew([]string{strings.ToLower(w.attributes.Domain)}, "")
 	host, ok := withoutPort(strings.ToLower(host))
-	for ok && host != "" && validateDomain(host) == nil && len(list) <= maxVariants {
+	for ok && host != "" && validateDomain(host) == nil && len(list) <= MaxVariants {
 		list = appendNew(list, host)
 		_, host, _ = strings.Cut(host, ".")
 	}
@@ -79,7 +80,7 @@ func (w *Writer) paths(requestPath string) []string {
 	if validatePath(requestPath) != nil {
 		return list
 	}
-	for i := 1; i <= len(requestPath) && len(list) <= maxVariants; i++ {
+	for i := 1; i <= len(requestPath) && len(list) <= MaxVariants; i++ {
 		if i == len(requestPath) || requestPath[i] == '/' {
 			list = appendNew(list, requestPath[:i])
 			list = appendNew(list, requestPath[:min(i+1, len(requestPath))])

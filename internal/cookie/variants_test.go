@@ -80,7 +80,7 @@ func TestExpireVariants(t *testing.T) {
 			if tt.cookie == "" {
 				tt.cookie = "s_x"
 			}
-			lines := mustWriter(t, tt.attrs).ExpireVariants(tt.cookie, tt.host, tt.path, false)
+			lines := mustWriter(t, tt.attrs).ExpireVariants(tt.cookie, tt.host, tt.path, false, cookie.MaxVariants)
 			assert.Equal(t, tt.want, shorten(t, lines))
 			for _, line := range lines {
 				assert.True(t, strings.HasPrefix(line, tt.cookie+"=;"), line)
@@ -97,7 +97,7 @@ func TestExpireVariantsAreFewDifferentAndNeverTheCurrentCookie(t *testing.T) {
 		w := mustWriter(t, a)
 		for _, host := range hosts {
 			for _, path := range paths {
-				got := w.ExpireVariants("s_x", host, path, true)
+				got := w.ExpireVariants("s_x", host, path, true, cookie.MaxVariants)
 				assert.LessOrEqual(t, len(got), 12)
 				assert.NotContains(t, got, w.Expire("s_x", true))
 				seen := make(map[string]bool)
@@ -141,7 +141,7 @@ func afterChange(t *testing.T, before, after cookie.Attributes) (values []string
 	require.Len(t, jar.Cookies(site), 1)
 
 	w := mustWriter(t, after)
-	lines := w.ExpireVariants("s_x", site.Host, site.EscapedPath(), false)
+	lines := w.ExpireVariants("s_x", site.Host, site.EscapedPath(), false, cookie.MaxVariants)
 	lines = append(lines, w.Set("s_x", []byte("new"), time.Hour, false, time.Now()))
 	cookie.Add(response.Header, "s_x", lines...)
 	jar.SetCookies(site, response.Cookies())
@@ -158,7 +158,7 @@ func FuzzExpireVariants(f *testing.F) {
 	w, err := cookie.NewWriter(cookie.Attributes{Domain: "example.com", Path: "/app"})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, host, path string) {
-		lines := w.ExpireVariants("s_x", host, path, true)
+		lines := w.ExpireVariants("s_x", host, path, true, cookie.MaxVariants)
 		assert.LessOrEqual(t, len(lines), 12)
 		for _, line := range lines {
 			c, err := http.ParseSetCookie(line)

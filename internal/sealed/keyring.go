@@ -126,30 +126,29 @@ func (k *Keyring) Seal(scratch []byte, name string, plain []byte) []byte {
 	return encoding.AppendEncode(kx[len(kx):], wire)
 }
 
-// Open returns what the value of the named cookie holds, and reports whether the current secret
-// sealed it. It overwrites scratch, which may be nil, and plain may be a part of it. The error is
-// [ErrNotOurs] or [ErrOpen].
+// Open returns what the value of the named cookie holds. It overwrites scratch, which may be nil, and
+// plain may be a part of it. The error is [ErrNotOurs] or [ErrOpen].
 //
 // The version says how to read the rest, and the key id says with which key. Open never tries keys
 // in turn: GCM does not commit to its key, so one value could open under several of them.
-func (k *Keyring) Open(scratch []byte, name, value string) (plain []byte, current bool, err error) {
+func (k *Keyring) Open(scratch []byte, name, value string) (plain []byte, err error) {
 	if len(value) < SealedLen(0) || len(value) > maxValue {
-		return nil, false, ErrNotOurs
+		return nil, ErrNotOurs
 	}
 	wire, aad, kx := workspace(scratch, encoding.DecodedLen(len(value)), name)
 	if !decode(wire, value) || wire[0] != version {
-		return nil, false, ErrNotOurs
+		return nil, ErrNotOurs
 	}
 	i := slices.IndexFunc(k.keys, func(key *key) bool { return bytes.HasPrefix(wire, key.header[:]) })
 	if i < 0 {
-		return nil, false, ErrNotOurs
+		return nil, ErrNotOurs
 	}
 	copy(aad, wire[:headerLen])
 	plain, err = k.keys[i].cipher.open(wire[headerLen:], aad, kx)
 	if err != nil {
-		return nil, false, ErrOpen
+		return nil, ErrOpen
 	}
-	return plain, i == 0, nil
+	return plain, nil
 }
 
 // decode decodes a value into wire, which has the right length. Each value has exactly one spelling,

@@ -1,12 +1,10 @@
 package sealed
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
-	"sync/atomic"
 )
 
 const (
@@ -20,16 +18,8 @@ const (
 // under that key. GCM draws the second half itself, because GODEBUG=fips140=only allows no nonces
 // of the caller; the bytes are those of the specification.
 type xaes struct {
-	block  cipher.Block
-	k1     [aes.BlockSize]byte             // subkey of CMAC for whole blocks (SP 800-38B, section 6.1)
-	recent [256]atomic.Pointer[messageKey] // by the first byte of the salt
-}
-
-// A messageKey is kept because a client presents the same cookie until it gets another one: preparing
-// the key takes longer than opening the cookie with it.
-type messageKey struct {
-	salt [saltLen]byte
-	gcm  cipher.AEAD
+	block cipher.Block
+	k1    [aes.BlockSize]byte // subkey of CMAC for whole blocks (SP 800-38B, section 6.1)
 }
 
 // newXAES prepares what all messages under a key of 32 bytes share.
@@ -69,16 +59,6 @@ func (x *xaes) open(sealed, aad, kx []byte) ([]byte, error) {
 
 // messageCipher returns AES-256-GCM under the key that the salt derives.
 func (x *xaes) messageCipher(salt, kx []byte) cipher.AEAD {
-	slot := &x.recent[salt[0]]
-	if k := slot.Load(); k != nil && bytes.Equal(k.salt[:], salt) {
-		return k.gcm
-	}
-	k := &messageKey{salt: [saltLen]byte(salt), gcm: x.newMessageCipher(salt, kx)}
-	slot.Store(k)
-	return k.gcm
-}
-
-func (x *xaes) newMessageCipher(salt, kx []byte) cipher.AEAD {
 	x.deriveKey(salt, kx)
 	block, err := aes.NewCipher(kx)
 	if err != nil {

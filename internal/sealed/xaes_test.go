@@ -87,9 +87,8 @@ func TestOpenReadsTheWireFormOfThePublishedVectors(t *testing.T) {
 			wire := slices.Concat(header[:], []byte(v.Nonce), ciphertext)
 
 			k := sealed.KeyringOf(header, mustXAES(t, unhex(t, v.Key)))
-			got, current, err := k.Open(nil, cookieName, tobase64(wire))
+			got, err := k.Open(nil, cookieName, tobase64(wire))
 			require.NoError(t, err)
-			assert.True(t, current)
 			assert.Equal(t, v.Plaintext, string(got))
 		})
 	}

@@ -38,6 +38,7 @@ type cellOutcome struct {
 	torn    bool // the connection broke without an answer
 	failure int  // status of the error answer in place of the handler's
 	token   bool // the session's cookie is set anew
+	data    bool // the cookie with its values is set anew
 	cleared bool // the session's cookie is cleared
 	late    bool // the session says ErrLateChange
 	next    map[string]any
@@ -92,15 +93,15 @@ func (c cell) want() cellOutcome {
 	empty := map[string]any{}
 	switch c.state.name {
 	case "new":
-		return cellOutcome{token: true, next: c.with(), old: empty}
+		return cellOutcome{token: true, data: c.sealed(), next: c.with(), old: empty}
 	case "changed":
-		o := cellOutcome{token: c.sealed(), next: c.with(), old: c.with()}
+		o := cellOutcome{data: c.sealed(), next: c.with(), old: c.with()}
 		if c.sealed() {
 			o.old = c.seed()
 		}
 		return o
 	case "regenerated":
-		o := cellOutcome{token: true, next: c.with(), old: empty}
+		o := cellOutcome{token: true, data: c.sealed(), next: c.with(), old: empty}
 		if c.sealed() { // a copied cookie opens until it expires
 			o.old = c.seed()
 		}
@@ -109,7 +110,7 @@ func (c cell) want() cellOutcome {
 		return cellOutcome{cleared: true, next: empty, old: empty}
 	case "flash":
 		if c.status == http.StatusOK {
-			o := cellOutcome{token: c.sealed(), next: map[string]any{"before": "b"}, old: map[string]any{"before": "b"}}
+			o := cellOutcome{data: c.sealed(), next: map[string]any{"before": "b"}, old: map[string]any{"before": "b"}}
 			if c.sealed() {
 				o.old = c.seed()
 			}
@@ -294,6 +295,13 @@ func (c cell) checkCookies(t *testing.T, g *stage, got exchange, want cellOutcom
 	assert.Equal(t, hint, len(lines[g.cookie+"_f"]) == 1, "the hint goes with the flash: %v", lines)
 	for _, cookie := range lines[g.cookie] {
 		assert.Equal(t, want.cleared, cookie.MaxAge < 0)
+	}
+	if data := (kit.Page{Response: got.response}).DataCookie(); want.data {
+		require.NotNil(t, data)
+		assert.Equal(t, c.http2, data.Secure)
+		assert.NotContains(t, got.sent, data.Value, "data that the client has are repeated")
+	} else {
+		assert.Nil(t, data)
 	}
 	if want.token {
 		require.Len(t, lines[g.cookie], 1)

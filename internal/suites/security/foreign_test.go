@@ -99,15 +99,18 @@ func TestTamperingIsNoticedAtEveryCharacter(t *testing.T) {
 	var events *kit.EventBook
 	s := kit.NewSite(t, "cookie", func(cfg *session.Config) { events = kit.RecordEvents(cfg) })
 	cookie := s.SignIn()
-	value := kit.ValueOf(cookie)
 	const head = 7 // version and key id: a change makes it another application's
-	for at := range value[:len(value)-1] {
-		p := s.Ask(s.Cookie+"="+alteredAt(value, at), func(own *session.Session) { assert.Empty(t, own.All(), "character %d", at) })
-		assert.Empty(t, p.Cookies())
+	for _, pair := range strings.Split(cookie, "; ") {
+		before := s.Manager.Stats().Tampered
+		name, value, _ := strings.Cut(pair, "=")
+		for at := range value[:len(value)-1] {
+			altered := strings.Replace(cookie, pair, name+"="+alteredAt(value, at), 1)
+			p := s.Ask(altered, func(own *session.Session) { assert.Empty(t, own.All(), "character %d", at) })
+			assert.Empty(t, p.Cookies())
+		}
+		assert.InDelta(t, len(value)-head, int(s.Manager.Stats().Tampered-before), 1)
 	}
-	stats := s.Manager.Stats()
-	assert.InDelta(t, len(value)-head, int(stats.Tampered), 1)
-	assert.Len(t, events.Of(session.EventTampered), int(stats.Tampered))
+	assert.Len(t, events.Of(session.EventTampered), int(s.Manager.Stats().Tampered))
 	assert.Equal(t, "ann", s.User(cookie))
 }
 

@@ -63,14 +63,6 @@ func beside(s *kit.Site, cookie string, do func(own *session.Session)) kit.Page 
 	return kit.Page{Response: w.Result()}
 }
 
-// latest returns the cookie after a response that may have replaced it.
-func latest(s *kit.Site, cookie string, p kit.Page) string {
-	if c := p.Cookie(s.Cookie); c != nil {
-		return c.Name + "=" + c.Value
-	}
-	return cookie
-}
-
 // signedIn returns the cookie of a session that Login has bound to a user.
 func signedIn(s *kit.Site, user string) string {
 	s.T.Helper()

@@ -99,9 +99,9 @@ func TestIdentifiersComeFromTheSystemsGeneratorOnly(t *testing.T) {
 func TestCookieNamesTellOnlyTheDriver(t *testing.T) {
 	kit.Everywhere(t, func(t *testing.T, s *kit.Site) {
 		p := s.Ask("", func(own *session.Session) { own.Set("k", 1); own.Flash("f", 1) })
-		require.Len(t, p.Cookies(), 2)
+		require.Len(t, p.Cookies(), s.CookiesWithFlash())
 		for _, c := range p.Cookies() {
-			assert.Contains(t, []string{"s_" + s.Config.Default, "s_" + s.Config.Default + "_f"}, c.Name)
+			assert.Regexp(t, "^"+s.Cookie+"(_f|_[A-Za-z0-9_-]{8})?$", c.Name)
 		}
 	})
 }
@@ -109,16 +109,15 @@ func TestCookieNamesTellOnlyTheDriver(t *testing.T) {
 func TestATokenInAQueryAFormOrAHeaderIsNotLookedAt(t *testing.T) {
 	kit.Everywhere(t, func(t *testing.T, s *kit.Site) {
 		cookie := s.SignIn()
-		name, value := s.Cookie, kit.ValueOf(cookie)
+		pairs := strings.ReplaceAll(cookie, "; ", "&")
 		server := httptest.NewServer(s.Manager.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, session.FromRequest(r).IsNew())
 		})))
 		defer server.Close()
-		form := strings.NewReader(name + "=" + value)
-		r, err := http.NewRequest(http.MethodPost, server.URL+"/"+name+"="+value+"?"+name+"="+value, form)
+		r, err := http.NewRequest(http.MethodPost, server.URL+"/"+pairs+"?"+pairs, strings.NewReader(pairs))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		for _, field := range []string{name, "Authorization", "X-Session", "Set-Cookie", "Cookie2", "X-Cookie"} {
+		for _, field := range []string{s.Cookie, "Authorization", "X-Session", "Set-Cookie", "Cookie2", "X-Cookie"} {
 			r.Header.Set(field, cookie)
 		}
 		response, err := server.Client().Do(r)

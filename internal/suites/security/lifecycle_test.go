@@ -149,7 +149,7 @@ func TestAnEmptiedSessionIsStoredAsEmpty(t *testing.T) {
 			func(own *session.Session) { own.Pull("user") },
 		} {
 			cookie := s.SignIn()
-			cookie = latest(s, cookie, s.Ask(cookie, empty))
+			cookie = s.Ask(cookie, empty).Next(cookie)
 			assert.Empty(t, s.User(cookie))
 		}
 	})

@@ -278,14 +278,14 @@ func TestNoteOfAnActivityFailsNoPageOfAFullCookie(t *testing.T) {
 	v := kit.NewVisitor(t, before)
 	kit.Login(v, "ann")
 	room := 0
-	for size := 2800; size < 3100; size++ {
+	for size := 2300; size < 2600; size++ {
 		p := v.Visit(func(s *session.Session) { s.Set("fill", string(make([]byte, size))) })
 		if p.StatusCode != http.StatusOK {
 			break
 		}
 		room = size
 	}
-	require.Greater(t, room, 2800)
+	require.Greater(t, room, 2300)
 	full := v.CookieHeader()
 	cfg := kit.DriverConfig(t, "cookie")
 	cfg.LockAfter = 20 * time.Minute

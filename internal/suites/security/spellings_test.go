@@ -48,7 +48,7 @@ func TestCookieNamesAreMatchedByteForByte(t *testing.T) {
 func TestLegalSpellingsOfACookieAreRead(t *testing.T) {
 	kit.Everywhere(t, func(t *testing.T, s *kit.Site) {
 		cookie := s.SignIn()
-		quoted := s.Cookie + `="` + kit.ValueOf(cookie) + `"`
+		quoted := strings.ReplaceAll(strings.ReplaceAll(cookie, "=", `="`), "; ", `"; `) + `"`
 		for _, line := range []string{
 			quoted, `$Version="1"; ` + quoted + `; $Path="/"`, `$Version="1"; other="x"; ` + quoted + `;$Path="/";$Domain="127.0.0.1"`,
 		} {
@@ -64,7 +64,7 @@ func TestLegalSpellingsOfACookieAreRead(t *testing.T) {
 func TestPersistentCookiesHaveMaxAgeAndExpires(t *testing.T) {
 	kit.Everywhere(t, func(t *testing.T, s *kit.Site) {
 		p := s.Ask("", func(own *session.Session) { own.Flash("k", 1) })
-		require.Len(t, p.Cookies(), 2)
+		require.Len(t, p.Cookies(), s.CookiesWithFlash())
 		for _, c := range p.Cookies() {
 			assert.Positive(t, c.MaxAge)
 			assert.WithinDuration(t, s.Clock.Now().Add(time.Duration(c.MaxAge)*time.Second), c.Expires, 2*time.Second)
@@ -85,19 +85,18 @@ func TestSwappedCookiesOpenNothing(t *testing.T) {
 	p := s.Ask("", func(own *session.Session) {
 		use(own, func(of *session.Session, name string) { of.Set("of", name) })
 	})
-	values := make(map[string]string)
+	values := make(map[string]string) // Cookie lines of each driver
 	for _, name := range kit.DriverNames {
-		c := p.Cookie("s_" + name)
-		require.NotNil(t, c)
-		values[name] = c.Value
+		values[name] = p.SessionCookies("s_" + name)
+		require.NotEmpty(t, values[name])
 	}
 	admin := kit.NewSite(t, "cookie", func(cfg *session.Config) { cfg.CookieAttributes.Prefix = "admin_" })
-	admin.Ask("admin_cookie="+values["cookie"], func(own *session.Session) {
+	admin.Ask(strings.ReplaceAll(values["cookie"], "s_cookie", "admin_cookie"), func(own *session.Session) {
 		assert.Empty(t, own.All(), "of a manager with the same secret")
 	})
 	for from, value := range values {
 		for to := range values {
-			s.Ask("s_"+to+"="+value, func(own *session.Session) {
+			s.Ask(strings.ReplaceAll(value, "s_"+from, "s_"+to), func(own *session.Session) {
 				use(own, func(of *session.Session, name string) {
 					if name == from && from == to {
 						assert.Equal(t, name, of.Get("of"))

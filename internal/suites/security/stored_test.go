@@ -48,7 +48,7 @@ func TestEveryStoredKeyHasItsPrefixAndAnExpiry(t *testing.T) {
 				r.Header.Set("Cookie", cookie)
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, r)
-				cookie = latest(s, cookie, kit.Page{Response: w.Result()})
+				cookie = kit.Page{Response: w.Result()}.Next(cookie)
 			}
 		})
 	}

@@ -1,35 +1,35 @@
-package driver_test
-
-// This file reads records by docs/format.md alone, and shares no code with the library.
+// Package book reads what the library stores by docs/format.md alone, and shares no code with it.
+package book
 
 import (
 	"encoding/binary"
 	"encoding/hex"
 )
 
-// A book is what docs/format.md says that a record holds. In Key and Value each character stands
-// for one byte.
-type book struct {
-	ID          string           `json:"id"` // this and digests in hex
-	Created     uint64           `json:"created"`
-	Used        uint64           `json:"used"`
-	Lifetime    uint64           `json:"lifetime"`
-	Idle        uint64           `json:"idle"`
-	Remembered  bool             `json:"remembered"`
-	Saves       []uint64         `json:"saves"` // the newest first
-	Credentials []bookCredential `json:"credentials"`
-	Account     []bookEntry      `json:"account"`
-	Flash       []bookEntry      `json:"flash"`
-	Data        []bookEntry      `json:"data"`
+// A Record is what docs/format.md says that a record holds.
+type Record struct {
+	ID          string       `json:"id"` // this and digests in hex
+	Created     uint64       `json:"created"`
+	Used        uint64       `json:"used"`
+	Lifetime    uint64       `json:"lifetime"`
+	Idle        uint64       `json:"idle"`
+	Remembered  bool         `json:"remembered"`
+	Saves       []uint64     `json:"saves"` // the newest first
+	Credentials []Credential `json:"credentials"`
+	Account     []Entry      `json:"account"`
+	Flash       []Entry      `json:"flash"`
+	Data        []Entry      `json:"data"`
 }
 
-type bookCredential struct {
+// A Credential is a secret that opens a record, or did.
+type Credential struct {
 	Digest   string `json:"digest"`
 	Replaced bool   `json:"replaced"`
 	At       uint64 `json:"at"`
 }
 
-type bookEntry struct {
+// An Entry is a value. In Key and Value each character stands for one byte.
+type Entry struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
 	Stamp  uint64 `json:"stamp,omitempty"`
@@ -73,10 +73,10 @@ func (r *reader) uvarint() uint64 {
 	return n
 }
 
-// readByTheBook returns what a record holds, nil if it breaks a rule.
-func readByTheBook(data []byte) *book {
+// Read returns what a record holds, nil if it breaks a rule.
+func Read(data []byte) *Record {
 	r := &reader{rest: data}
-	b := &book{}
+	b := &Record{}
 	version, last, flags := r.byte(), r.uint64(), r.byte()
 	b.ID = hex.EncodeToString(r.take(16))
 	b.Created, b.Used = r.milli(1<<52-1), r.milli(1<<52-1)
@@ -110,10 +110,10 @@ func readByTheBook(data []byte) *book {
 	return b
 }
 
-func (b *book) readCredentials(r *reader) bool {
+func (b *Record) readCredentials(r *reader) bool {
 	count := map[bool]int{}
 	for range r.byte() {
-		c := bookCredential{Digest: hex.EncodeToString(r.take(32))}
+		c := Credential{Digest: hex.EncodeToString(r.take(32))}
 		at := r.uint64()
 		c.At, c.Replaced = at&(1<<63-1), at>>63 == 1
 		if r.failed || c.At >= 1<<52 || c.Replaced && count[false] > 0 {
@@ -126,18 +126,18 @@ func (b *book) readCredentials(r *reader) bool {
 }
 
 // entries takes entries up to a key length of zero or the end.
-func (r *reader) entries(flash bool) (all []bookEntry) {
+func (r *reader) entries(flash bool) (all []Entry) {
 	for !r.failed && len(r.rest) > 0 && r.rest[0] != 0 {
-		var e bookEntry
+		var e Entry
 		key := r.take(uint64(r.byte()))
-		e.Key = latin1(key)
+		e.Key = Latin1(key)
 		if flash {
 			e.Stamp = r.uint64()
 			until := r.uint64()
 			e.Listed, e.Until = until>>62&1 == 1, until&^(1<<62)
 			r.failed = r.failed || e.Until >= 1<<52
 		}
-		e.Value = latin1(r.take(r.uvarint()))
+		e.Value = Latin1(r.take(r.uvarint()))
 		if n := len(all) - 1; n >= 0 {
 			last := all[n]
 			inOrder := last.Key < e.Key || last.Key == e.Key && last.Listed && e.Listed
@@ -148,8 +148,8 @@ func (r *reader) entries(flash bool) (all []bookEntry) {
 	return all
 }
 
-// latin1 returns text of which each character stands for one byte. It has the order of the bytes.
-func latin1(data []byte) string {
+// Latin1 returns text of which each character stands for one byte. It has the order of the bytes.
+func Latin1(data []byte) string {
 	text := make([]rune, len(data))
 	for i, b := range data {
 		text[i] = rune(b)

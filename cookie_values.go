@@ -1,0 +1,287 @@
+package session
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"example.com/session/driver"
+	"example.com/session/internal/cookie"
+	"example.com/session/internal/sealed"
+)
+
+// A session of the cookie driver is three sealed cookies. Each is sealed for its name, and the last
+// two are bound to the secret of the first, so that a late response about an earlier identity changes
+// nothing of the current one:
+//
+//   - s_cookie is the identity: the token. A request that leaves alone who is signed in never writes it.
+//   - s_cookie_ and 8 characters is the data: the record. The characters are a hash of the secret.
+//   - s_cookie_f says whether flash is pending, as for every driver. Behind that stands the last use,
+//     for requests that store nothing else.
+const (
+	maxData     = 3500 // bytes of name and value: a stray one must not fill the header buffer of a proxy
+	dataHash    = 6    // bytes of the digest in the name
+	dataSuffix  = 8    // the same as characters
+	useBytes    = len(driver.Digest{}) + 2*8
+	clockSkew   = 5 * time.Minute // how far the clock of another server may be ahead
+	maxStrays   = 8               // cookies of other identities that a response removes
+	largestKeys = 3               // keys that a SizeError names
+)
+
+// errTampered says that a cookie names one of our secrets and fails authentication.
+var errTampered = errors.New("session: the cookie failed authentication")
+
+var errForeign = errors.New("session: the cookie is not ours")
+
+// dataName returns the name of the data cookie of a token.
+func (d *cookieDriver) dataName(t *token) string {
+	var text [dataSuffix]byte
+	base64.RawURLEncoding.Encode(text[:], t.digest[:dataHash])
+	return d.name + "_" + string(text[:])
+}
+
+// isDataName reports whether a cookie may be the data of a token.
+func (d *cookieDriver) isDataName(name string) bool {
+	n := len(d.name)
+	return len(name) == n+1+dataSuffix && name[:n] == d.name && name[n] == '_'
+}
+
+// An openedCookie is what one of the three cookies holds.
+type openedCookie struct {
+	name, text string
+	token      *token         // of an identity cookie
+	dataName   string         // likewise
+	record     *driver.Record // of a data cookie
+	use        lastUse        // of a flash cookie
+}
+
+// A lastUse is when a session was last used, and when its user was last active: zero without
+// Config.LockAfter.
+type lastUse struct {
+	digest     driver.Digest // of the secret
+	used, seen time.Time
+}
+
+// recentlyOpened keeps what was opened, because a browser presents the same cookies with every request,
+// and most of the time of opening one goes into preparing its message key. It is indexed by two
+// characters of the nonce.
+type recentlyOpened [256]atomic.Pointer[openedCookie]
+
+func (r *recentlyOpened) slot(text string) *atomic.Pointer[openedCookie] {
+	return &r[text[10]<<2^text[11]]
+}
+
+// unseal opens the value of the named cookie. read sets what it holds, and must not keep plain.
+func (d *cookieDriver) unseal(name, text string, read func(c *openedCookie, plain []byte) error) (*openedCookie, error) {
+	if len(text) < sealed.SealedLen(0) {
+		return nil, errForeign
+	}
+	slot := d.recent.slot(text)
+	if c := slot.Load(); c != nil && c.text == text && c.name == name {
+		return c, nil
+	}
+	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
+	defer d.scratch.Put(scratch)
+	plain, err := d.keys.Open(scratch[:], name, text)
+	switch {
+	case errors.Is(err, sealed.ErrOpen):
+		return nil, errTampered
+	case err != nil:
+		return nil, errForeign
+	}
+	c := &openedCookie{name: strings.Clone(name), text: strings.Clone(text)}
+	if err := read(c, plain); err != nil {
+		return nil, errForeign
+	}
+	slot.Store(c)
+	return c, nil
+}
+
+// seal returns the Set-Cookie line of the named cookie. Its value is prefix and, sealed, what appendPlain
+// appends.
+func (s *Session) seal(name, prefix string, appendPlain func(dst []byte) []byte) string {
+	d := s.source.cookies
+	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
+	defer d.scratch.Put(scratch)
+	plain := appendPlain(scratch[:0:maxCookie])
+	value := d.keys.Seal(scratch[maxCookie:], name, plain)
+	if prefix != "" {
+		value = append([]byte(prefix), value...)
+	}
+	return s.setLine(name, value)
+}
+
+// openIdentity returns the token in an identity cookie, and the name of its data cookie.
+func (d *cookieDriver) openIdentity(text string) (*openedCookie, error) {
+	return d.unseal(d.name, text, func(c *openedCookie, plain []byte) error {
+		if len(plain) != tokenBytes {
+			return errForeign
+		}
+		c.token = tokenOf(d.name, (*[tokenBytes]byte)(plain))
+		c.dataName = d.dataName(c.token)
+		return nil
+	})
+}
+
+// openData returns the record in a data cookie of a token.
+func (d *cookieDriver) openData(t *token, name, text string, now time.Time) (*driver.Record, error) {
+	c, err := d.unsealData(name, text)
+	if err != nil {
+		return nil, err
+	}
+	rec := c.record
+	if rec.ID() != t.id || !rec.Accepts(t.digest) || isAhead(rec.CreatedAt(), now) || isAhead(rec.UsedAt(), now) {
+		return nil, errForeign
+	}
+	return rec, nil
+}
+
+func (d *cookieDriver) unsealData(name, text string) (*openedCookie, error) {
+	return d.unseal(name, text, func(c *openedCookie, plain []byte) (err error) {
+		c.record, err = driver.ParseRecord(plain)
+		return err
+	})
+}
+
+// openUse returns the last use in a flash cookie, zero if it is of another identity.
+func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (lastUse, error) {
+	c, err := d.unseal(name, text, func(c *openedCookie, plain []byte) error {
+		if len(plain) != useBytes {
+			return errForeign
+		}
+		c.use.digest = driver.Digest(plain)
+		times := plain[len(c.use.digest):]
+		c.use.used = driver.Milli(binary.BigEndian.Uint64(times)).Time()
+		c.use.seen = driver.Milli(binary.BigEndian.Uint64(times[8:])).Time()
+		return nil
+	})
+	if err != nil || c.use.digest != t.digest || isAhead(c.use.used, now) || isAhead(c.use.seen, now) {
+		return lastUse{}, err
+	}
+	return c.use, nil
+}
+
+// isAhead reports whether a time was made by a clock that is too far ahead of this one.
+func isAhead(t, now time.Time) bool { return t.After(now.Add(clockSkew)) }
+
+// openCookies returns the token in an identity cookie, and the record in its data cookie. Without a
+// readable data cookie there is no session: else whoever deletes it could undo what it says.
+func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Record, error) {
+	d := s.source.cookies
+	identity, err := d.openIdentity(text)
+	if err != nil {
+		return nil, nil, s.noteUnopened(err)
+	}
+	t, name := identity.token, identity.dataName
+	found := cookie.Find(s.request.cookies, name)
+	if len(found.List()) > 1 {
+		s.noteSeveral(&s.loaded.severalData)
+	}
+	var newest *driver.Record
+	for _, text := range found.List() {
+		rec, err := d.openData(t, name, text, now)
+		if err != nil {
+			_ = s.noteUnopened(err)
+		} else if newest == nil || !rec.UsedAt().Before(newest.UsedAt()) {
+			newest = rec
+		}
+	}
+	if newest != nil {
+		newest = s.withLastUse(t, newest, now)
+	}
+	return t, newest, nil
+}
+
+// noteUnopened reports a cookie that somebody has changed, and returns its error.
+func (s *Session) noteUnopened(err error) error {
+	if errors.Is(err, errTampered) {
+		s.source.stats.tampered.Add(1)
+		s.request.manager.log.tampered(s)
+		s.emit(EventTampered, nil)
+	}
+	return err
+}
+
+// withLastUse returns the record with the last use that the use cookie knows of. It is opened only if
+// the record's own is old enough to matter.
+func (s *Session) withLastUse(t *token, rec *driver.Record, now time.Time) *driver.Record {
+	if now.Sub(rec.UsedAt()) < s.source.noteUseAfter(rec) && s.source.lockAfter <= 0 && !s.isPassive() {
+		return rec
+	}
+	found := cookie.Find(s.request.cookies, s.source.hint)
+	for _, text := range found.List() {
+		if len(text) < 2 { // no use
+			continue
+		}
+		last, err := s.source.cookies.openUse(t, s.source.hint, text[1:], now)
+		if err != nil {
+			_ = s.noteUnopened(err)
+			continue
+		}
+		if last.used.After(rec.UsedAt()) {
+			rec = rec.WithUsedAt(last.used)
+		}
+		if last.seen.After(s.loaded.seen) {
+			s.loaded.seen = last.seen
+		}
+	}
+	return rec
+}
+
+// addData adds the line of the data cookie if it changes, and removes data of other identities. At most
+// the given number of lines deletes variants of it.
+func (s *Session) addData(add func(name string, lines ...string), ended bool, variants int) {
+	d, name := s.source.cookies, ""
+	changed := s.hasNewCookie() && (s.token != s.loaded.token || s.hasNewContent())
+	if s.stored != nil {
+		name = d.dataName(s.token)
+	}
+	if changed || s.stored != nil && s.loaded.severalData {
+		var lines []string
+		if s.loaded.severalData {
+			lines = s.expireVariants(name, variants)
+		}
+		add(name, append(lines, s.seal(name, "", s.stored.AppendWithoutHistory))...)
+	}
+	if !changed && !ended && !s.loaded.several {
+		return
+	}
+	for _, stray := range cookie.Names(s.request.cookies, d.name+"_", dataSuffix, maxStrays) {
+		if stray != name && (ended || d.opens(stray, s.request.cookies)) {
+			add(stray, s.request.manager.cookies.Expire(stray, s.secure()))
+		}
+	}
+}
+
+// opens reports whether a cookie of this name that came was sealed by one of our secrets.
+func (d *cookieDriver) opens(name string, lines []string) bool {
+	found := cookie.Find(lines, name)
+	return slices.ContainsFunc(found.List(), func(text string) bool {
+		_, err := d.unsealData(name, text)
+		return err == nil
+	})
+}
+
+// hasNewContent reports whether data, flash or description are not those that came.
+func (s *Session) hasNewContent() bool {
+	came := s.loaded.record
+	return came == nil || !s.stored.HasValuesOf(came) ||
+		accountOf(s.stored, accountHints) != accountOf(came, accountHints)
+}
+
+// sealUse returns the line of the flash cookie with the last use.
+func (s *Session) sealUse(prefix string) string {
+	return s.seal(s.source.hint, prefix, func(dst []byte) []byte {
+		var seen driver.Milli
+		if s.source.lockAfter > 0 {
+			seen = driver.MilliOf(s.lastActivity())
+		}
+		dst = append(dst, s.token.digest[:]...)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(driver.MilliOf(s.stored.UsedAt())))
+		return binary.BigEndian.AppendUint64(dst, uint64(seen))
+	})
+}
