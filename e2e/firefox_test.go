@@ -104,7 +104,7 @@ func (f *firefox) connect(lines *bufio.Scanner) error {
 			}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), stepLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*stepLimit) // a first start writes a profile
 	defer cancel()
 	select {
 	case url := <-address:
