@@ -205,8 +205,8 @@ func (s *Session) locked() bool {
 func (s *Session) lastActivity() time.Time {
 	seen := parseAccountTime(s.account(accountSeen))
 	switch {
-	case s.loaded.seen.After(seen):
-		return s.loaded.seen
+	case s.loaded.seen.Time().After(seen):
+		return s.loaded.seen.Time()
 	case !seen.IsZero():
 		return seen
 	case s.stored != nil:

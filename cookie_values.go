@@ -225,9 +225,7 @@ func (s *Session) withLastUse(t *token, rec *driver.Record, now time.Time) *driv
 		if last.used.After(rec.UsedAt()) {
 			rec = rec.WithUsedAt(last.used)
 		}
-		if last.seen.After(s.loaded.seen) {
-			s.loaded.seen = last.seen
-		}
+		s.loaded.seen = max(s.loaded.seen, driver.MilliOf(last.seen))
 	}
 	return rec
 }

@@ -31,8 +31,8 @@ type loadResult struct {
 	several     bool           // different cookies of the name came
 	severalData bool           // of the data cookie's name
 	forFlash    bool           // opened only to expire pending flash: that fails no request
-	seen        time.Time      // last activity that the use cookie knows of
 	walks       int32          // look-ups in the data of stored
+	seen        driver.Milli   // last activity that the use cookie knows of
 	at          time.Time      // flash and locks are judged by it
 	record      *driver.Record // of status live
 	arrived     *driver.Record // as it came with the request, with its flash

@@ -28,7 +28,7 @@
 //	two requests write at once         both writes are kept        the last response wins
 //	a session that was ended           opens nothing               a copied cookie opens until its
 //	                                                               limits, unless Revocation is set
-//	size of a session                  as the store allows         4096 bytes
+//	size of a session                  as the store allows         3500 bytes
 //
 // [Session.Using] returns the session of another driver.
 //
@@ -103,9 +103,9 @@ type Session struct {
 // An identityChange is what the request does to the token of its session.
 type identityChange struct {
 	replace   bool           // by Login, Regenerate or Remember
+	described bool           // by Describe, for the user of Login
 	login     string         // the user of Login
 	remember  *driver.Limits // of Remember
-	described bool           // by Describe, for the user of Login
 }
 
 // Set stores a value under a key. The value is encoded now, so later changes to a map or slice do
