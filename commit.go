@@ -57,7 +57,7 @@ func saveAll(sessions []*Session) error {
 }
 
 // isUntouched reports whether the request has not used the session.
-func (s *Session) isUntouched() bool { return s.loaded.status == notLoaded && !s.endings.called }
+func (s *Session) isUntouched() bool { return s.loaded.status == notLoaded && !s.endings.called() }
 
 // check reports why the session cannot be stored, whatever its store says.
 func (s *Session) check(size bool) error {
@@ -89,7 +89,7 @@ func (s *Session) saveAtCommit() error {
 // one.
 func (s *Session) canDoWithout(err error) bool {
 	signsIn := s.identity.login != "" || s.inFlight != nil && s.inFlight.identity.login != ""
-	isNew := s.loaded.record == nil && s.token == nil && !signsIn && !s.endings.called
+	isNew := s.loaded.record == nil && s.token == nil && !signsIn && !s.endings.called()
 	if !s.loaded.forFlash && !(isNew && s.request.allowsAnonymous(err)) {
 		return false
 	}
@@ -184,6 +184,9 @@ func (s *Session) use() error {
 	if s.stored == nil {
 		return nil
 	}
+	if s.isMoving() {
+		return s.storeMoved()
+	}
 	sv := s.newSave()
 	err := s.send(sv)
 	if err != nil {
@@ -201,7 +204,7 @@ func (s *Session) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open()
-	if s.loaded.err != nil || s.stored == nil {
+	if s.loaded.err != nil || s.stored == nil || s.isMoving() {
 		return errors.Join(s.loaded.err, s.lostError())
 	}
 	c, err := s.reload()
@@ -251,7 +254,7 @@ func (r *requestState) BeforeHijack() error {
 		if err := s.end(&s.endings.before); err != nil { // also if what follows needs a cookie
 			return err
 		}
-		if s.awaitsCookie() || s.source.cookies != nil && !s.endings.called {
+		if s.awaitsCookie() || s.source.cookies != nil && !s.endings.called() {
 			continue
 		}
 		if err := s.saveAtCommit(); err != nil {
@@ -297,7 +300,7 @@ func (r *requestState) reportLost(how *loss) {
 // keepsEndedCookie reports whether the client still has the cookie of a session that this request
 // has ended, and that only the cookie itself can tell to be ended.
 func (s *Session) keepsEndedCookie() bool {
-	return s.endings.called && s.source.cookies != nil && s.source.cookies.revocation == nil && s.cookieCame()
+	return s.endings.called() && s.source.cookies != nil && s.source.cookies.revocation == nil && s.cookieCame()
 }
 
 // awaitsCookie reports whether something is unsaved that needs a Set-Cookie line.

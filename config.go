@@ -101,6 +101,19 @@ type Config struct {
 	// EndOldest.
 	AtMaxPerUser SignInPolicy
 
+	// Import finds sessions of another library or driver, so that a change to this one signs nobody
+	// out. It is asked when a request uses its session and brings no cookie of Default. The request
+	// then sees what the old session holds. With the first change that is stored, or with Session.Save,
+	// the session moves: it gets a token of its own, and the old session and its cookies are deleted.
+	// Parallel requests make one session of it. Whoever has kept a copy of the old cookie has nothing,
+	// except on the cookie driver without Revocation, which cannot remember what it has imported. Nil
+	// means no import. It needs Secret and ImportUntil.
+	Import Importer
+
+	// ImportUntil is when Import is no longer asked. Until then Default remembers which sessions were
+	// imported. It is an error if Import is set and this is zero.
+	ImportUntil time.Time
+
 	// Passive reports whether a request is made without the user, such as a poll by a script in
 	// an open page. Such a request reads and writes the session as usual, but it does not count as
 	// use or activity: it does not postpone IdleTimeout and LockAfter. Nil means that every

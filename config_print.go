@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Format implements fmt.Formatter: every verb prints a summary without secrets (ASVS 16.2.5).
@@ -56,9 +57,12 @@ func summary(config any) (attrs []slog.Attr) {
 func shown(v reflect.Value, secret bool) slog.Value {
 	named, isNamed := v.Interface().(fmt.Stringer)
 	drivers, isDrivers := v.Interface().(map[string]Driver)
+	at, isTime := v.Interface().(time.Time)
 	switch {
 	case secret && !v.IsZero(), strings.Contains(v.String(), "@"): // perhaps a URL
 		return slog.StringValue("[redacted]")
+	case isTime:
+		return slog.TimeValue(at)
 	case v.Kind() == reflect.Struct:
 		return slog.GroupValue(summary(v.Interface())...)
 	case v.Kind() == reflect.String:

@@ -29,6 +29,7 @@ func (c Config) validate() error {
 		c.checkValues(),
 		c.checkAssurance(),
 		c.checkAccounts(),
+		c.checkImport(),
 		c.Redis.checkTLS(),
 	)...)
 }

@@ -35,8 +35,12 @@ const (
 	// "late" (the header was sent), "aborted" (the handler panicked) or "error" (see Err).
 	EventLoginFailed EventKind = "login_failed"
 
+	// EventImported: an old session was stored here, by Config.Import.
+	EventImported EventKind = "imported"
+
 	// EventEnded: a session was ended. Reason is "destroy", "logout", "login" (another user signed
-	// in), "list" (Manager.End), "others" (EndOthers), "all" (EndAll) or "max_per_user".
+	// in), "list" (Manager.End), "others" (EndOthers), "all" (EndAll), "max_per_user" or "import"
+	// (FromDriver has moved it).
 	EventEnded EventKind = "ended"
 
 	// EventExpiredIdle and EventExpiredLifetime: a client presented a session past a limit that is
@@ -75,6 +79,7 @@ const (
 	reasonOthers     = "others"
 	reasonAll        = "all"
 	reasonMaxPerUser = "max_per_user"
+	reasonImport     = "import"
 
 	reasonEnded       = "ended"
 	reasonUnavailable = "unavailable"

@@ -337,7 +337,7 @@ func ExampleEventKind() {
 			return slog.LevelError
 		case session.EventEvicted, session.EventLateChange, session.EventLoginFailed, session.EventRevoked:
 			return slog.LevelWarn
-		case session.EventCreated, session.EventLogin, session.EventRegenerated, session.EventEnded,
+		case session.EventCreated, session.EventImported, session.EventLogin, session.EventRegenerated, session.EventEnded,
 			session.EventExpiredIdle, session.EventExpiredLifetime, session.EventAvailable:
 			return slog.LevelInfo
 		case session.EventOpened, session.EventUnknown:

@@ -15,9 +15,11 @@ const maxLifetime = 400 * 24 * time.Hour
 type endings struct {
 	before []endable // by Destroy and Logout: before anything is saved
 	after  []endable // by a Login of another user: after the new session is stored
-	called bool      // Destroy or Logout was called: the cookie is cleared, unless a new session begins
-	reason string
+	reason string    // of Destroy or Logout; "" if none of them was called
 }
+
+// called reports whether Destroy or Logout was called: the cookie is cleared, unless a new session begins.
+func (e *endings) called() bool { return e.reason != "" }
 
 // An endable is a session that a request may end, because it knows a secret of it. record is the
 // one that the request knows, or nil.
@@ -123,7 +125,10 @@ func (s *Session) endSession(reason string) {
 	for _, e := range presented {
 		s.endings.add(e)
 	}
-	s.endings.called, s.endings.reason = true, reason
+	if s.importing == nil {
+		s.importing = s.oldCookie()
+	}
+	s.endings.reason = reason
 	s.stored, s.token, s.flash, s.signIn = nil, nil, flashUse{}, ""
 	s.loaded.status, s.loaded.err = absent, nil
 	if s.loaded.at.IsZero() {

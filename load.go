@@ -140,6 +140,8 @@ func (s *Session) find() error {
 		best, err = s.tryCookie(found.List()[0])
 	} else if len(found.List()) > 1 {
 		best, err = s.choose(&found)
+	} else if !s.loaded.forFlash {
+		return s.findOld()
 	}
 	if err == nil {
 		s.adopt(best)

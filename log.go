@@ -82,6 +82,17 @@ func (l *eventLog) largeCookies(s *Session, size int) {
 		driverAttr(s.source), slog.Int("bytes", size))
 }
 
+func (l *eventLog) unreadableOld(s *Session, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: an old session cannot be imported, and is left alone",
+		driverAttr(s.source), slog.Any("error", err))
+}
+
+func (l *eventLog) keptOld(s *Session, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn,
+		"session: an old session was imported, but its store did not delete it",
+		driverAttr(s.source), slog.Any("error", err))
+}
+
 func (l *eventLog) dropped(s *Session, err error) {
 	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn,
 		"session: changes were dropped, because the session had ended or its token was replaced meanwhile",

@@ -23,3 +23,17 @@ func (*Session) MarshalJSON() ([]byte, error) { return json.Marshal(redactedSess
 
 // LogValue logs no content.
 func (*Session) LogValue() slog.Value { return slog.StringValue(redactedSession) }
+
+const redactedOldCookie = "session.OldCookie(redacted)"
+
+// A redactedCookie keeps what embeds it from being printed.
+type redactedCookie struct{}
+
+// Format prints no content.
+func (redactedCookie) Format(f fmt.State, _ rune) { io.WriteString(f, redactedOldCookie) }
+
+// MarshalJSON encodes no content.
+func (redactedCookie) MarshalJSON() ([]byte, error) { return json.Marshal(redactedOldCookie) }
+
+// LogValue logs no content.
+func (redactedCookie) LogValue() slog.Value { return slog.StringValue(redactedOldCookie) }

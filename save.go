@@ -141,7 +141,7 @@ func (s *Session) setFlashEnds(sv *save) {
 // useIsDue reports whether the use of a session that came is to be noted.
 func (s *Session) useIsDue() bool {
 	rec := s.stored
-	if rec == nil || rec != s.loaded.record || s.loaded.forFlash || s.isPassive() {
+	if rec == nil || rec != s.loaded.record || s.loaded.forFlash || s.isMoving() || s.isPassive() {
 		return false
 	}
 	if isFirstUse(rec) && s.source.cookies == nil {
@@ -154,7 +154,7 @@ func (s *Session) useIsDue() bool {
 // stays while the session is locked, so that it stays locked.
 func (s *Session) noteActivity() {
 	after := s.request.manager.cfg.LockAfter
-	if after <= 0 || s.stored == nil || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
+	if after <= 0 || s.stored == nil || s.isMoving() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
 		return
 	}
 	seen := s.lastActivity()
@@ -173,6 +173,9 @@ func (s *Session) save() error {
 	if err := s.end(&s.endings.before); err != nil {
 		return err
 	}
+	if err := s.move(); err != nil {
+		return err
+	}
 	if sv := s.inFlight; sv != nil {
 		if err := s.send(sv); err != nil {
 			return err
@@ -180,6 +183,11 @@ func (s *Session) save() error {
 	}
 	if err := s.savePending(); err != nil {
 		return err
+	}
+	if i := s.importing; i != nil && !i.left && s.stored != nil && !s.isMoving() { // another user has signed in
+		if err := s.leaveOld(); err != nil {
+			return err
+		}
 	}
 	return s.end(&s.endings.after) // also if the first attempt to store the session had no answer
 }

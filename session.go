@@ -98,6 +98,8 @@ type Session struct {
 	endings  endings
 	flash    flashUse
 	problems problems
+
+	importing *importing // the old session that came, for Config.Import
 }
 
 // An identityChange is what the request does to the token of its session.
@@ -365,7 +367,7 @@ func (s *Session) mayChange(op string) bool {
 
 // needsCookie reports whether storing a change needs a Set-Cookie line.
 func (s *Session) needsCookie() bool {
-	return s.source.cookies != nil || (s.token == nil && !s.source.byIP)
+	return s.source.cookies != nil || (s.token == nil && !s.source.byIP) || s.isMoving()
 }
 
 // encode returns the encoded form of a value that is to be stored under a key.

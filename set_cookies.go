@@ -37,7 +37,7 @@ func (s *Session) writeCookies(h http.Header) {
 			size += len(line)
 		}
 	}
-	ended, variants := s.endings.called && s.cookieCame(), cookie.MaxVariants
+	ended, variants := s.endings.called() && s.cookieCame(), cookie.MaxVariants
 	if s.loaded.several || ended {
 		lines := s.cookieLines(ended)
 		add(s.source.cookie, lines...)
@@ -49,6 +49,7 @@ func (s *Session) writeCookies(h http.Header) {
 		s.addData(add, ended, max(variants, 0))
 	}
 	s.addHint(add)
+	s.expireOld(h)
 	if size > largeCookies {
 		s.request.manager.log.largeCookies(s, size)
 	}
@@ -107,7 +108,7 @@ func (s *Session) wasSaved() bool {
 	if s.loaded.status == failed || len(s.endings.before)+len(s.endings.after) > 0 {
 		return false // what was to be ended may still open
 	}
-	return s.hasNewCookie() || s.endings.called
+	return s.hasNewCookie() || s.endings.called()
 }
 
 // maxAge returns what is left of the lifetime, or 0 if the cookie ends with the browser.
@@ -126,7 +127,7 @@ func (s *Session) maxAge(now time.Time) time.Duration {
 // if no other cookie says so. Of a session that was lost meanwhile it says nothing: the request that
 // replaced the token may have stored flash and said so. Nor of one that this process cannot open.
 func (s *Session) addHint(add func(name string, lines ...string)) {
-	if s.isLost() || s.source.cookies != nil && s.stored == nil && !s.endings.called && s.cookieCame() {
+	if s.isLost() || s.source.cookies != nil && s.stored == nil && !s.endings.called() && s.cookieCame() {
 		return
 	}
 	came := s.hint()

@@ -24,6 +24,7 @@ type Stats struct {
 	LateOpens   uint64 // sessions opened only after the header, so that caches may store the page
 	Unreadable  uint64 // values that could not be read as asked
 	Failed      uint64 // requests that got the error answer; 0 in Drivers
+	Imported    uint64 // sessions that Config.Import has moved here
 	Unavailable uint64 // operations that a store did not serve
 	Retries     uint64 // operations that the redis driver tried once more on a fresh connection
 	Sessions    int64  // stored by the memory driver; expired ones count until they are found
@@ -85,7 +86,7 @@ func (l *latencies) histogram() Histogram {
 // counters are what a source counts.
 type counters struct {
 	loads, saves, ended, unknown, tampered, damaged, duplicates atomic.Uint64
-	dropped, late, lateOpens, unreadable, unavailable           atomic.Uint64
+	dropped, late, lateOpens, unreadable, imported, unavailable atomic.Uint64
 	loadTimes, saveTimes                                        latencies
 }
 
@@ -121,6 +122,7 @@ func (src *source) addTo(s *Stats) {
 	s.LateChanges += c.late.Load()
 	s.LateOpens += c.lateOpens.Load()
 	s.Unreadable += c.unreadable.Load()
+	s.Imported += c.imported.Load()
 	s.Unavailable += c.unavailable.Load()
 	s.Outage = s.Outage || src.outage.isOpen()
 	if d, ok := src.driver.(interface{ Retries() uint64 }); ok {

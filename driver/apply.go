@@ -80,6 +80,9 @@ func (ch *Changes) merge(rec *Record) (*Record, error) {
 func (ch *Changes) appendHead(dst []byte, rec *Record) []byte {
 	now := MilliOf(ch.Now)
 	id, created, used, limits, last, earlier := ch.ID, now, now, ch.Limits, "", ""
+	if rec == nil && !ch.Created.IsZero() {
+		created = MilliOf(ch.Created)
+	}
 	if rec != nil {
 		id, used = rec.ID(), rec.milli(atUsed)
 		if ch.Use {

@@ -32,6 +32,10 @@ type Changes struct {
 	Restart bool
 	Limits  Limits
 
+	// Created is when the lifetime of a new session began, zero for Now. It is earlier for a session
+	// that was imported.
+	Created time.Time
+
 	Ops []Op // the Clear operations first; for each key in the order in which they apply
 }
 

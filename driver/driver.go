@@ -79,7 +79,7 @@ type Ending struct {
 
 	ID  ID
 	Now time.Time
-	For time.Duration // how long the tombstone stands: Tombstone or IndexTombstone
+	For time.Duration // how long the tombstone stands: Tombstone, IndexTombstone, or longer for an import
 
 	// Secret is set if a client asked: the record must accept it or remember it as replaced.
 	Secret Digest

@@ -70,6 +70,10 @@ func (a *application) deploy(attributes session.CookieAttributes) {
 			s.Logout()
 			fmt.Fprint(w, user(s))
 		},
+		"/app/keep": func(w http.ResponseWriter, _ *http.Request, s *session.Session) {
+			s.Set("kept", true)
+			fmt.Fprint(w, user(s))
+		},
 		"/app/return": func(w http.ResponseWriter, r *http.Request, _ *session.Session) {
 			http.Redirect(w, r, "/app/who", http.StatusSeeOther)
 		},

@@ -4,6 +4,8 @@ go 1.25.0
 
 require (
 	example.com/session v0.0.0-00010101000000-000000000000
+	example.com/session/importers/scs v0.0.0-00010101000000-000000000000
+	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15
@@ -16,4 +18,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )
 
-replace example.com/session => ../
+replace example.com/session => ..
+
+replace example.com/session/importers/scs => ../importers/scs/

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// An Importer finds the sessions that another library keeps, for Config.Import. It must be safe for
+// concurrent use. FromDriver returns the one for a driver of this library. The modules importers/scs
+// and importers/gorilla have those of other libraries.
+type Importer interface {
+	// Find returns the old session whose cookie came with a request. It returns nil if none came, or
+	// if the cookie is not genuine. It asks no store.
+	Find(r *http.Request) *OldCookie
+
+	// Load returns what the old session holds, nil if it is over. An error that is a driver.ErrDamaged
+	// says that it cannot be read: it is logged, and the request has no session. Every other error
+	// says that its store cannot be asked: the request gets the error answer, as in an outage.
+	Load(ctx context.Context, c *OldCookie) (*OldSession, error)
+
+	// Remove deletes the old session from its store. To find nothing is no error.
+	Remove(ctx context.Context, c *OldCookie) error
+}
+
+// An OldCookie is the cookie of an old session.
+type OldCookie struct {
+	redactedCookie
+
+	// ID names the old session for good, such as its token. Two requests of one session have the same
+	// ID, and no other session ever has it.
+	ID string
+
+	// Value is for the Importer: what Find has read.
+	Value any
+
+	// Expire are the cookies that a response deletes when the session has moved, by Name, Domain and
+	// Path.
+	Expire []*http.Cookie
+
+	own *Session // of FromDriver
+}
+
+// An OldSession is what an old session holds.
+type OldSession struct {
+	User       string    // who is signed in, "" for nobody
+	SignedInAt time.Time // zero: when the session was created
+	CreatedAt  time.Time // zero: not known
+
+	// ExpiresAt is when the session ends whatever happens, zero if that is not known. If this is later
+	// than Config.Lifetime allows, the session lives until then, as one of Session.Remember.
+	ExpiresAt time.Time
+
+	Values map[string]any
+
+	record *driver.Record // of FromDriver
+}
+
+// FromDriver returns an Importer of the sessions of another driver of the same manager, "cookie" for
+// example. Values, flash, user and limits move as they are.
+func FromDriver(name string) Importer { return fromDriver(name) }
+
+// checkImport reports what is wrong with Config.Import.
+func (c Config) checkImport() []error {
+	if c.Import == nil {
+		return problemIf(!c.ImportUntil.IsZero(), "ImportUntil", "set without Import: set Import, or remove it")
+	}
+	from, own := c.Import.(fromDriver)
+	return slices.Concat(
+		problemIf(c.ImportUntil.IsZero(), "ImportUntil", "missing: say until when old sessions are imported, "+
+			"such as the day of the change and the longest lifetime of an old session"),
+		problemIf(c.Secret == "", "Secret", "missing, and Import needs it: "+
+			"make one with `head -c 32 /dev/urandom | base64` or session.NewSecret"),
+		problemIf(c.Memory.ByClientIP && c.driverName() == builtinMemory, "Import", "Memory.ByClientIP has no sessions of its own to import to"),
+		problemIf(own && string(from) == c.driverName(), "Import", "FromDriver(%q) is Default itself: name the driver that had the sessions before", string(from)),
+		problemIf(own && !slices.Contains(c.driverNames(), string(from)), "Import", "%v", c.unknownDriver(string(from))),
+	)
+}
+
+// A fromDriver is FromDriver: the name of a driver.
+type fromDriver string
+
+// Find is not called: it needs the request of the manager.
+func (fromDriver) Find(*http.Request) *OldCookie { return nil }
+
+// find returns the session of the other driver, if its cookie came. It is opened by Load.
+func (d fromDriver) find(r *requestState) *OldCookie {
+	src := r.manager.sources[string(d)]
+	if src.err != nil || src.byIP {
+		return nil
+	}
+	own := &Session{request: r, source: src}
+	presented, _ := own.presented(1)
+	if len(presented) == 0 {
+		return nil
+	}
+	return &OldCookie{ID: src.cookie + "=" + presented[0].id.String(), own: own}
+}
+
+func (fromDriver) Load(_ context.Context, c *OldCookie) (*OldSession, error) {
+	own := c.own
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if own.open(); own.stored == nil {
+		return nil, own.loaded.err
+	}
+	return &OldSession{record: own.stored}, nil
+}
+
+func (fromDriver) Remove(_ context.Context, c *OldCookie) error {
+	own := c.own
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	presented, _ := own.presented(maxPresented)
+	own.endings.reason = reasonImport
+	return own.end(&presented)
+}
