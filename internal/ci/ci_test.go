@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"example.com/session/internal/suites/kit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -19,12 +21,79 @@ import (
 const root = "../.." // go test runs a test in its package's directory
 
 func TestReadmeProgramIsTheQuickstart(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	require.NoError(t, err)
 	program, err := os.ReadFile(filepath.Join(root, "examples", "quickstart", "main.go"))
 	require.NoError(t, err)
-	assert.Equal(t, string(program), firstProgram(string(readme)),
+	assert.Equal(t, string(program), firstProgram(readReadme(t)),
 		"the first program in README.md differs from examples/quickstart/main.go")
+}
+
+// The lines that README.md says to paste into a program make it build, beside a clone.
+func TestReadmeLinesGetTheLibrary(t *testing.T) {
+	readme := readReadme(t)
+	_, rest, found := strings.Cut(readme, "run in your program:\n\n")
+	require.True(t, found)
+	lines, _, _ := strings.Cut(rest, "\n\n")
+	dir := t.TempDir()
+	clone, err := filepath.Abs(root)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(clone, filepath.Join(dir, "session")))
+	program := filepath.Join(dir, "program")
+	require.NoError(t, os.Mkdir(program, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(program, "main.go"), []byte(firstProgram(readme)), 0o644))
+	script := "go mod init program\n" + lines + "\ngo build -o program .\n"
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir, cmd.Env = program, append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.FileExists(t, filepath.Join(program, "program"))
+}
+
+// What README.md shows of curl is what curl shows. Values, times and the name of the data cookie differ.
+func TestReadmeTranscriptIsWhatCurlShows(t *testing.T) {
+	const open = "```\n$ curl"
+	_, rest, found := strings.Cut(readReadme(t), open)
+	require.True(t, found)
+	shown, _, _ := strings.Cut(rest, "```\n")
+	shown = "$ curl" + shown
+	server := kit.StartProgram(t, kit.BuildProgram(t, filepath.Join(root, "examples", "quickstart")))
+	dir, got := t.TempDir(), ""
+	for line := range strings.Lines(shown) {
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		if !isCommand {
+			continue
+		}
+		cmd := exec.Command("bash", "-c", strings.Replace(command, "127.0.0.1:8080", server.Address, 1))
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		require.NoError(t, err, command)
+		got += line + strings.ReplaceAll(string(out), "\r\n", "\n")
+	}
+	assert.Equal(t, comparable(shown), comparable(got))
+}
+
+// comparable leaves out of a transcript what differs each time.
+func comparable(transcript string) string {
+	for _, r := range [...][2]string{
+		{`s_cookie_[A-Za-z0-9_-]{8}=`, "s_cookie_data="}, {`=[A-Za-z0-9_-]{6}(\.\.\.|[A-Za-z0-9_-]+);`, "=value;"},
+		{`Expires=[^;]*;`, "Expires;"}, {`Date: .*`, "Date"},
+	} {
+		transcript = regexp.MustCompile(r[0]).ReplaceAllString(transcript, r[1])
+	}
+	return transcript
+}
+
+func readReadme(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	return string(readme)
+}
+
+// README.md is read in one go.
+func TestReadmeIsShort(t *testing.T) {
+	lines := strings.Split(readReadme(t), "\n")
+	assert.Less(t, len(lines), 251)
+	assert.Less(t, slices.Index(lines, "package main"), 25)
 }
 
 // firstProgram is the first fenced block of Go that is a whole program, or "".

@@ -24,6 +24,7 @@ have go || { echo "deps: install Go 1.25 or later: https://go.dev/doc/install" >
 PATH="$PATH:/usr/sbin" # the servers of Debian's packages
 missing=()
 have make || missing+=(make)
+have curl || missing+=(curl)
 have redis-server || missing+=(redis-server)
 compiles || missing+=(gcc libc6-dev)
 if [ -f e2e/go.mod ]; then
