@@ -59,9 +59,9 @@ func TestAssuranceCapsLimits(t *testing.T) {
 func TestRedisDefaultsAreFilledIn(t *testing.T) {
 	c, err := RedisConfig{Namespace: "shop"}.resolve()
 	require.NoError(t, err)
-	assert.Equal(t, redis.Config{Network: "tcp", Address: "127.0.0.1:6379", MaxIdle: 64, MaxActive: 64,
-		IdleConnTimeout: 4 * time.Minute, PoolWait: time.Second,
-		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, Namespace: "shop"}, c)
+	assert.Equal(t, redis.Config{Network: "tcp", Address: "127.0.0.1:6379", Connections: 4,
+		IdleConnTimeout: 4 * time.Minute,
+		DialTimeout:     time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, Namespace: "shop"}, c)
 }
 
 func TestRedisIsSetByAnyField(t *testing.T) {
@@ -75,29 +75,19 @@ type uncomparable []int
 
 func (uncomparable) Do(context.Context, ...any) (any, error) { return nil, nil }
 
-func TestNegativeRedisOptionsMeanNoLimit(t *testing.T) {
-	c, err := RedisConfig{Options: RedisOptions{MaxIdle: -1, MaxActive: -1, IdleConnTimeout: -1, PoolWait: -1}}.resolve()
+func TestNegativeIdleConnTimeoutMeansNoLimit(t *testing.T) {
+	c, err := RedisConfig{Options: RedisOptions{IdleConnTimeout: -1}}.resolve()
 	require.NoError(t, err)
-	assert.Zero(t, c.MaxIdle)
-	assert.Zero(t, c.MaxActive)
 	assert.Zero(t, c.IdleConnTimeout)
-	assert.Zero(t, c.PoolWait)
-
-	c, err = RedisConfig{Options: RedisOptions{MaxActive: -1}}.resolve()
-	require.NoError(t, err)
-	assert.Equal(t, 64, c.MaxIdle, "without a limit of open connections")
-	c, err = RedisConfig{Options: RedisOptions{MaxActive: 5}}.resolve()
-	require.NoError(t, err)
-	assert.Equal(t, 5, c.MaxIdle)
 }
 
 func TestRedisFieldsReachTheDriver(t *testing.T) {
 	c, err := RedisConfig{Host: "::1", Port: 7, Password: "p", Namespace: "shop", Options: RedisOptions{
-		DB: 3, Username: "u", MaxIdle: 4, MaxActive: 5, IdleConnTimeout: 6, PoolWait: 7, DialTimeout: 8,
+		DB: 3, Username: "u", Connections: 5, IdleConnTimeout: 6, DialTimeout: 8,
 		ReadTimeout: 9, WriteTimeout: 10, ClientName: "c"}}.resolve()
 	require.NoError(t, err)
 	assert.Equal(t, redis.Config{Network: "tcp", Address: "[::1]:7", Password: "p", Namespace: "shop", DB: 3, Username: "u",
-		MaxIdle: 4, MaxActive: 5, IdleConnTimeout: 6, PoolWait: 7, DialTimeout: 8, ReadTimeout: 9, WriteTimeout: 10, ClientName: "c"}, c)
+		Connections: 5, IdleConnTimeout: 6, DialTimeout: 8, ReadTimeout: 9, WriteTimeout: 10, ClientName: "c"}, c)
 	for _, network := range []string{"", "unix"} {
 		c, err := RedisConfig{Host: "h", Options: RedisOptions{Network: network, Socket: "/run/redis.sock"}}.resolve()
 		require.NoError(t, err)

@@ -65,7 +65,7 @@ func TestParseConfigReadsEveryKey(t *testing.T) {
 		"redis": {"host": "redis.example", "port": 6380, "password": "` + redisPassword + `",
 			"timeout": 6, "flash_ttl": 7, "namespace": "shop",
 			"options": {"db": 8, "username": "app", "network": "unix", "socket": "/run/redis.sock",
-				"tls": true, "tls_ca": "ca.pem", "max_idle": 9, "max_active": -1, "idle_conn_timeout": "-1s", "pool_wait": -0.25,
+				"tls": true, "tls_ca": "ca.pem", "connections": 9, "idle_conn_timeout": "-1s",
 				"dial_timeout": 10, "read_timeout": 11, "write_timeout": 12, "client_name": "shop"}}
 	}`))
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestParseConfigReadsEveryKey(t *testing.T) {
 		Redis: session.RedisConfig{Host: "redis.example", Port: 6380, Password: redisPassword,
 			IdleTimeout: 6 * time.Second, FlashTTL: 7 * time.Second, Namespace: "shop",
 			Options: session.RedisOptions{DB: 8, Username: "app", Network: "unix", Socket: "/run/redis.sock", TLSCA: "ca.pem",
-				MaxIdle: 9, MaxActive: -1, IdleConnTimeout: -time.Second, PoolWait: -250 * time.Millisecond,
+				Connections: 9, IdleConnTimeout: -time.Second,
 				DialTimeout: 10 * time.Second, ReadTimeout: 11 * time.Second, WriteTimeout: 12 * time.Second,
 				ClientName: "shop"}},
 	}
@@ -319,9 +319,11 @@ func TestConfigProblemsAreFoundAtConstruction(t *testing.T) {
 			"Config.Redis.Options.DialTimeout", "Config.Redis.Options.ReadTimeout", "Config.Redis.Options.WriteTimeout",
 		}},
 		{name: "negative durations that mean something", spoil: func(c *session.Config) {
-			c.Redis.Options.MaxIdle, c.Redis.Options.MaxActive, c.Redis.Options.IdleConnTimeout, c.Redis.Options.PoolWait = -1, -1, -1, -1
+			c.Redis.Options.IdleConnTimeout = -1
 		}},
-		{name: "negative count", spoil: func(c *session.Config) { c.Memory.MaxSessions = -1 }, want: []string{"Config.Memory.MaxSessions: -1 is negative"}},
+		{name: "negative counts", spoil: func(c *session.Config) { c.Memory.MaxSessions, c.Redis.Options.Connections = -1, -2 }, want: []string{
+			"Config.Memory.MaxSessions: -1 is negative", "Config.Redis.Options.Connections: -2 is negative",
+		}},
 
 		{name: "assurance", spoil: func(c *session.Config) { c.Assurance, c.LockAfter = session.AAL2, 59*time.Minute }},
 		{name: "shorter than the caps", spoil: func(c *session.Config) {

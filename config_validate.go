@@ -201,6 +201,7 @@ func (c RedisConfig) check() []error {
 		checkLimit("Redis.IdleTimeout", c.IdleTimeout),
 		checkNotNegative("Redis.FlashTTL", c.FlashTTL),
 		checkNotNegative("Redis.Options.DB", o.DB),
+		checkNotNegative("Redis.Options.Connections", o.Connections),
 		checkNotNegative("Redis.Options.DialTimeout", o.DialTimeout),
 		checkNotNegative("Redis.Options.ReadTimeout", o.ReadTimeout),
 		checkNotNegative("Redis.Options.WriteTimeout", o.WriteTimeout),

@@ -203,7 +203,7 @@ func ExampleRedisConfig() {
 
 func ExampleRedisOptions() {
 	options := session.RedisOptions{
-		Username: "shop", TLSCA: "/etc/ssl/redis.pem", MaxActive: 100, PoolWait: 200 * time.Millisecond,
+		Username: "shop", TLSCA: "/etc/ssl/redis.pem", ReadTimeout: 200 * time.Millisecond,
 	}
 	_ = session.Config{Default: "redis", Redis: session.RedisConfig{Password: "from the environment", Options: options}}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // outageEnds is how long nothing may fail before an outage is over. While a node of a cluster is
-// away, or a pool is too small, operations fail and succeed in turn.
+// away, operations fail and succeed in turn.
 const outageEnds = 3 * time.Second
 
 // An outage is the time in which a store does not serve. It begins with the first failure and ends

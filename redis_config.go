@@ -76,21 +76,13 @@ type RedisOptions struct {
 	// Socket is the path of a unix socket, which replaces Host and Port. Empty means none.
 	Socket string
 
-	// MaxIdle is how many unused connections are kept open. Zero means MaxActive, or 64 if that
-	// has no limit; negative means none.
-	MaxIdle int
+	// Connections is how many connections are open at a time. Operations share them if there are
+	// more operations at once, and never wait for one. Zero means 4; negative values are errors.
+	Connections int
 
-	// MaxActive is how many connections are open at a time. Zero means 64; negative means no
-	// limit.
-	MaxActive int
-
-	// IdleConnTimeout closes connections that were not used for this long. Zero means 4 minutes.
+	// IdleConnTimeout replaces connections that were not used for this long. Zero means 4 minutes.
 	// Negative means never; a firewall in between may then drop them without notice.
 	IdleConnTimeout time.Duration
-
-	// PoolWait is how long an operation waits for one of MaxActive connections before it fails
-	// with ErrUnavailable. Zero means 1 second; negative means until Config.StoreTimeout.
-	PoolWait time.Duration
 
 	// DialTimeout limits connecting, ReadTimeout waiting for a reply and WriteTimeout sending a
 	// command. Zero means 1 second; negative values are errors.
@@ -118,14 +110,11 @@ func (c RedisConfig) resolve() (redis.Config, error) {
 	o := c.Options
 	host := cmp.Or(c.Host, "127.0.0.1")
 	tlsConfig, err := o.loadTLS(host)
-	maxActive := max(cmp.Or(o.MaxActive, 64), 0)
 	resolved := redis.Config{
 		Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(cmp.Or(c.Port, 6379))),
 		Username: o.Username, Password: c.Password, DB: o.DB, TLS: tlsConfig, ClientName: o.ClientName,
-		MaxIdle:         max(cmp.Or(o.MaxIdle, maxActive, 64), 0),
-		MaxActive:       maxActive,
+		Connections:     cmp.Or(o.Connections, 4),
 		IdleConnTimeout: max(cmp.Or(o.IdleConnTimeout, 4*time.Minute), 0),
-		PoolWait:        max(cmp.Or(o.PoolWait, time.Second), 0),
 		DialTimeout:     cmp.Or(o.DialTimeout, time.Second),
 		ReadTimeout:     cmp.Or(o.ReadTimeout, time.Second),
 		WriteTimeout:    cmp.Or(o.WriteTimeout, time.Second),

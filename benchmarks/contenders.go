@@ -71,9 +71,6 @@ const connections = 64
 const idleTimeout = time.Hour
 
 func defaultSCS(s setup) (*pages, error) {
-	if s.driver != memory {
-		return nil, nil
-	}
 	return startSCSWith(s, 0)
 }
 
@@ -95,7 +92,7 @@ func config(s setup) session.Config {
 		Default:          s.driver,
 		Secret:           session.NewSecret(),
 		CookieAttributes: session.CookieAttributes{Secure: session.SecureAlways},
-		Redis:            session.RedisConfig{Port: s.port, Options: session.RedisOptions{MaxIdle: connections}},
+		Redis:            session.RedisConfig{Port: s.port},
 		Logger:           slog.New(slog.DiscardHandler),
 	}
 }

@@ -3,13 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gomodule/redigo/redis"
-
-	"example.com/session/driver"
 )
 
 // A Client sends a command to the server that has its key, and returns the reply: a string or
@@ -24,150 +20,111 @@ type Client interface {
 	Do(ctx context.Context, args ...any) (any, error)
 }
 
-// A pool is the Client of the driver's own connections.
+// A pool is the Client of the driver's own connections. An operation has a connection to itself
+// while there are enough. Otherwise operations share connections: redis answers the commands of a
+// connection in their order, and many commands then take one system call.
 type pool struct {
 	cfg     Config
 	clock   *clock
-	conns   redis.Pool
-	slots   chan struct{} // one for each operation that may use a connection; nil: no limit
+	slots   []slot
+	ctx     context.Context // ends with close; new connections are made under it
+	cancel  context.CancelFunc
 	retries atomic.Uint64
+}
+
+// A slot has one connection at a time.
+type slot struct {
+	users atomic.Int32 // operations that use it
+	mu    sync.Mutex
+	conn  *conn // nil, or one that may have broken
 }
 
 var _ Client = (*pool)(nil)
 
 func newPool(cfg Config, clock *clock) *pool {
-	p := &pool{cfg: cfg, clock: clock}
-	p.conns = redis.Pool{DialContext: p.dial, MaxIdle: cfg.MaxIdle, IdleTimeout: cfg.IdleConnTimeout}
-	if cfg.MaxActive > 0 {
-		p.slots = make(chan struct{}, cfg.MaxActive)
-	}
+	p := &pool{cfg: cfg, clock: clock, slots: make([]slot, max(1, cfg.Connections))}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
-// Do sends a command on a pooled connection, and once more on a fresh one if that connection broke
-// before the reply. After a restart of the server every idle connection is broken, so the second
-// try does not take another of them. A connection to a replica counts as broken: after a failover
-// a fresh one may lead to the master.
+var errClosed = errors.New("the driver is closed")
+
+// Do sends a command, and once more on a fresh connection if the first one broke before the reply.
+// After a restart of the server every connection is broken. A connection to a replica counts as
+// broken: after a failover a fresh one may lead to the master.
 func (p *pool) Do(ctx context.Context, args ...any) (any, error) {
-	if err := p.acquire(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	defer p.release()
-	conn, err := p.conns.GetContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	reply, err := p.send(ctx, conn, args)
-	broken := conn.Err() != nil
-	conn.Close()
-	if err == nil || !broken || ctx.Err() != nil {
+	s := p.choose()
+	defer s.users.Add(-1)
+	reply, broken, err := p.try(ctx, s, args)
+	if !broken || ctx.Err() != nil {
 		return reply, err
 	}
 	p.retries.Add(1)
-	fresh, dialErr := p.dial(ctx)
-	if dialErr != nil {
-		return nil, errors.Join(err, dialErr)
+	reply, _, again := p.try(ctx, s, args)
+	if again != nil && !isReply(again) {
+		again = errors.Join(err, again)
 	}
-	defer fresh.Close()
-	return p.send(ctx, fresh, args)
+	return reply, again
 }
 
-func (p *pool) send(ctx context.Context, conn redis.Conn, args []any) (any, error) {
-	reply, err := redis.DoWithTimeout(conn, within(ctx, p.cfg.ReadTimeout), args[0].(string), args[1:]...)
-	if err = markReply(err); fromReplica(err) {
-		abandon(conn)
-	}
-	return reply, err
-}
-
-// markReply returns what redigo returns as an error reply as an errorReply.
-func markReply(err error) error {
-	if err == nil {
-		return nil
-	}
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		return errorReply(reply)
-	}
-	return err
-}
-
-// acquire waits for a slot, for PoolWait at most.
-func (p *pool) acquire(ctx context.Context) error {
-	if err := ctx.Err(); p.slots == nil || err != nil {
-		return err
-	}
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	wait, cancel := ctx, func() {}
-	if p.cfg.PoolWait > 0 {
-		wait, cancel = context.WithTimeout(ctx, p.cfg.PoolWait)
-	}
-	defer cancel()
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	case <-wait.Done():
-		return fmt.Errorf("all %d connections of the pool are in use: %w", p.cfg.MaxActive, wait.Err())
-	}
-}
-
-func (p *pool) release() {
-	if p.slots != nil {
-		<-p.slots
-	}
-}
-
-// dial connects, signs in, selects the database and asks for the time. An error reply to any of
-// these is about the configuration, unless it is about the state of the server.
-func (p *pool) dial(ctx context.Context) (redis.Conn, error) {
-	conn, err := redis.DialContext(ctx, p.cfg.Network, p.cfg.Address, p.dialOptions(ctx)...)
-	if err == nil {
-		if err = p.observeTime(ctx, conn); err == nil {
-			return conn, nil
+// choose returns the first slot that nobody uses, or the one with the fewest users.
+func (p *pool) choose() *slot {
+	best, fewest := &p.slots[0], int32(0)
+	for i := range p.slots {
+		if n := p.slots[i].users.Load(); i == 0 || n < fewest {
+			best, fewest = &p.slots[i], n
 		}
-		conn.Close()
+		if fewest == 0 {
+			break
+		}
 	}
-	if err = markReply(err); servesLater(err) {
-		return nil, err
-	}
-	if err = classify(err, true); !errors.Is(err, driver.ErrMisconfigured) {
-		err = fmt.Errorf("%w: redis: connect: %v", driver.ErrMisconfigured, err)
-	}
-	return nil, err
+	best.users.Add(1)
+	return best
 }
 
-// servesLater reports whether an error that ended a dial is about the network or the state of the
-// server.
-func servesLater(err error) bool {
-	var reply replyText
-	return !errors.As(err, &reply) || says(err, "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-		"BUSY", "OOM", "MISCONF", "NOREPLICAS", "ERR max number of clients")
+// try sends a command once. broken reports that another connection may do better.
+func (p *pool) try(ctx context.Context, s *slot, args []any) (reply any, broken bool, err error) {
+	c, dialed := p.connection(s)
+	if err := c.wait(ctx); err != nil {
+		return nil, !dialed, err // who joins the dial of somebody else may try one of its own
+	}
+	reply, broken, err = c.do(ctx, args)
+	if fromReplica(err) {
+		c.retire()
+		broken = true
+	}
+	return reply, broken, err
 }
 
-func (p *pool) dialOptions(ctx context.Context) []redis.DialOption {
-	cfg, timeout := p.cfg, within(ctx, p.cfg.DialTimeout)
-	options := []redis.DialOption{
-		redis.DialConnectTimeout(timeout), redis.DialReadTimeout(cfg.ReadTimeout), redis.DialWriteTimeout(cfg.WriteTimeout),
-		redis.DialDatabase(cfg.DB), redis.DialUsername(cfg.Username), redis.DialPassword(cfg.Password),
-		redis.DialClientName(cfg.ClientName),
+// connection returns the connection of a slot, and begins to dial if there is none to use.
+func (p *pool) connection(s *slot) (c *conn, dialed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil && s.conn.isUsable(p.cfg.IdleConnTimeout) {
+		return s.conn, false
 	}
-	if cfg.TLS != nil {
-		options = append(options, redis.DialUseTLS(true), redis.DialTLSConfig(cfg.TLS), redis.DialTLSHandshakeTimeout(timeout))
+	if s.conn != nil {
+		s.conn.retire()
 	}
-	return options
+	s.conn = newConn(p.cfg.ReadTimeout)
+	go func(c *conn) { c.dialed(p.dial(p.ctx)) }(s.conn)
+	return s.conn, true
 }
 
-func (p *pool) observeTime(ctx context.Context, conn redis.Conn) error {
-	sent := time.Now()
-	reply, err := redis.DoWithTimeout(conn, within(ctx, p.cfg.ReadTimeout), "TIME")
-	if err != nil {
-		return err
+// close closes each connection when the operations that use it have ended.
+func (p *pool) close() {
+	p.cancel()
+	for i := range p.slots {
+		s := &p.slots[i]
+		s.mu.Lock()
+		if s.conn != nil {
+			s.conn.retire()
+		}
+		s.mu.Unlock()
 	}
-	return p.clock.observe(sent, time.Now(), reply)
 }
 
 // within returns the shorter of a time-out and what is left of ctx. It is never zero, which redigo
@@ -179,12 +136,4 @@ func within(ctx context.Context, timeout time.Duration) time.Duration {
 		}
 	}
 	return timeout
-}
-
-// abandon breaks a connection, so that its pool does not keep it: redigo closes one that is given a
-// context which has ended, and sends nothing.
-func abandon(conn redis.Conn) {
-	ended, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
-	defer cancel()
-	redis.DoContext(conn, ended, "PING")
 }

@@ -23,9 +23,8 @@ type Config struct {
 	TLS              *tls.Config // nil: no TLS
 	ClientName       string      // what CLIENT LIST shows
 
-	MaxIdle, MaxActive int           // of the pool
-	IdleConnTimeout    time.Duration // how long a connection stays in the pool
-	PoolWait           time.Duration // how long an operation waits for a connection of the pool
+	Connections     int           // that are open at a time; at least one
+	IdleConnTimeout time.Duration // how long an unused connection stays open
 
 	DialTimeout, ReadTimeout, WriteTimeout time.Duration
 
@@ -95,7 +94,8 @@ func (d *Driver) Close() error {
 	if d.own == nil {
 		return nil
 	}
-	return d.own.conns.Close()
+	d.own.close()
+	return nil
 }
 
 // Retries returns how often a command was sent once more because its connection broke.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomodule/redigo/redis"
+
 	"example.com/session/driver"
 )
 
@@ -89,6 +91,24 @@ func (e safeReply) Error() string { return withoutArguments(e.replyText.Error())
 func withoutArguments(text string) string {
 	text, _, _ = strings.Cut(text, ", with args")
 	return text
+}
+
+// markReply returns what redigo returns as an error reply as an errorReply.
+func markReply(err error) error {
+	if err == nil {
+		return nil
+	}
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return errorReply(reply)
+	}
+	return err
+}
+
+// isReply reports whether an error is a reply of the server.
+func isReply(err error) bool {
+	var reply replyText
+	return errors.As(err, &reply)
 }
 
 // says reports whether an error is a reply that begins with one of the words. Before redis 7 the

@@ -107,7 +107,7 @@ func TestSaveThatIsSentAgainAfterTooManyOthersIsUnknown(t *testing.T) {
 						if test.applied {
 							client(ctx, args...)
 						} else {
-							args[len(args)-3].(interface{ MarshalBinary() ([]byte, error) }).MarshalBinary()
+							args[5].(interface{ MarshalBinary() ([]byte, error) }).MarshalBinary()
 						}
 						saveOften(t, others, rec.ID(), test.others)
 					}

@@ -28,8 +28,7 @@ var keeping = []string{"--appendonly", "yes", "--appendfsync", "always"}
 // default.
 func config(address, password string) redis.Config {
 	return redis.Config{
-		Network: "tcp", Address: address, Password: password, MaxIdle: 64, MaxActive: 64,
-		IdleConnTimeout: time.Minute, PoolWait: time.Second,
+		Network: "tcp", Address: address, Password: password, Connections: 64, IdleConnTimeout: time.Minute,
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}
 }

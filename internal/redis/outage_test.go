@@ -306,28 +306,6 @@ func TestDeadlineBoundsAllTries(t *testing.T) {
 	}
 }
 
-func TestOperationWaitsForAConnectionOfThePoolForABoundedTime(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	p := redistest.NewProxy(t, server.Addr())
-	c := config(p.Addr(), "")
-	c.MaxActive, c.PoolWait = 1, 50*time.Millisecond
-	d := newDriver(t, c)
-	rec := begin(t, d)
-	busy := make(chan struct{})
-	release := make(chan struct{})
-	p.Set(func([]string) redistest.Fault { close(busy); <-release; return redistest.Fault{} })
-	first := make(chan error)
-	go func() { first <- second(d.Load(context.Background(), rec.ID(), now())) }()
-	<-busy
-	_, err := d.Load(t.Context(), rec.ID(), now())
-	require.ErrorIs(t, err, driver.ErrUnavailable)
-	assert.ErrorContains(t, err, "all 1 connections of the pool")
-	p.Set(nil)
-	close(release)
-	require.NoError(t, <-first)
-}
-
 func TestClosedDriverIsUnavailableAndAClientStaysOpen(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

@@ -27,7 +27,7 @@ var (
 )
 
 var (
-	swapScript      = script{"dde38375717fd169f8e99c5ede4401d1f011029f", swapSource}
+	swapScript      = script{"ba179e1435a8feaccc1bd01058984de83f6976f5", swapSource}
 	readScript      = script{"e0830a9375fbb0afc35a5a6f4f65957c81eceddb", readSource}
 	enterScript     = script{"d099d2d809a3ce2d1c33fa634832530f3f0496ee", enterSource}
 	removeScript    = script{"6803d5c91b0694b1a97bd3bb71ae13f3e31bdd6b", removeSource}

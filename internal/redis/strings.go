@@ -79,7 +79,11 @@ func (s stringStore) Swap(ctx context.Context, key string, old []byte, entry dri
 func (s stringStore) swap(ctx context.Context, key string, old []byte, entry driver.Entry, value *sentValue, mode string) ([]byte, bool, error) {
 	value.data = entry.Data
 	sent := time.Now()
-	reply, err := s.d.eval(ctx, swapScript, s.d.prefix+key, old[:min(nameSize, len(old))], value, milliseconds(entry.TTL), mode)
+	args := append(make([]any, 0, 4), old[:min(nameSize, len(old))], value, milliseconds(entry.TTL))
+	if mode != "" {
+		args = append(args, mode)
+	}
+	reply, err := s.d.eval(ctx, swapScript, s.d.prefix+key, args...)
 	switch reply.(type) {
 	case int64:
 		return nil, true, err

@@ -16,7 +16,7 @@ func TestStringStoreKeepsTheContractOfAStore(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	drivertest.Stores(t, func(t *testing.T) driver.Store {
-		d := New(Config{Network: "tcp", Address: server.Addr(), MaxIdle: 8, MaxActive: 64, ReadTimeout: time.Second})
+		d := New(Config{Network: "tcp", Address: server.Addr(), Connections: 64, ReadTimeout: time.Second})
 		t.Cleanup(func() { require.NoError(t, d.Close()) })
 		return stringStore{d}
 	})

@@ -211,7 +211,7 @@ func TestReplyThatCameTooLateIsReadByNobody(t *testing.T) {
 	server := redistest.Start(t)
 	p := redistest.NewProxy(t, server.Addr())
 	c := config(p.Addr(), "")
-	c.MaxActive, c.ReadTimeout = 3, timeout
+	c.Connections, c.ReadTimeout = 3, timeout
 	d := newDriver(t, c)
 	records := make([]*driver.Record, 8)
 	for i := range records {

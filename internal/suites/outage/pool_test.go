@@ -54,88 +54,29 @@ func holding(t *testing.T, b *kit.Browser, p *redistest.Proxy, n int) (release f
 	return func() { close(gate); requests.Wait() }
 }
 
-func TestMaxIdleConnectionsAreKept(t *testing.T) {
+func TestConnectionsBoundsHowManyAreOpen(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	for _, test := range []struct{ maxIdle, want int }{{maxIdle: 0, want: 12}, {maxIdle: 3, want: 3}, {maxIdle: -1, want: 0}} {
+	for _, test := range []struct{ connections, want int }{{connections: 0, want: 4}, {connections: 1, want: 1}} {
 		p := redistest.NewProxy(t, s.Addr())
 		b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port(),
-			Options: session.RedisOptions{MaxIdle: test.maxIdle, ClientName: fmt.Sprintf("idle%d", test.maxIdle)}})
-		holding(t, b, p, 12)()
-		assert.Eventually(t, func() bool {
-			kept := 0
-			for _, c := range clients(t, s) {
-				if c["name"] == fmt.Sprintf("idle%d", test.maxIdle) {
-					kept++
-				}
-			}
-			return kept == test.want
-		}, 5*time.Second, 5*time.Millisecond, "MaxIdle %d", test.maxIdle)
+			Options: session.RedisOptions{Connections: test.connections}})
+		release := holding(t, b, p, test.want)
+		var sharing sync.WaitGroup
+		for range 20 {
+			sharing.Go(func() { assert.Equal(t, http.StatusOK, b.Another().Get("/count").StatusCode) })
+		}
+		release()
+		sharing.Wait()
+		assert.Equal(t, test.want, p.Dialed(), "Connections %d", test.connections)
 	}
-}
-
-func TestMaxActiveBoundsConnections(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port(),
-		Options: session.RedisOptions{MaxActive: 2, PoolWait: -1}})
-	release := holding(t, b, p, 2)
-	assert.Len(t, clients(t, s), 2)
-
-	var waiting sync.WaitGroup
-	for range 8 {
-		waiting.Go(func() { assert.Equal(t, http.StatusOK, b.Another().Get("/count").StatusCode, "it waits for its turn") })
-	}
-	release()
-	waiting.Wait()
-	assert.LessOrEqual(t, p.Dialed(), 2, "more connections than MaxActive were opened")
-}
-
-func TestNegativeMaxActiveMeansNoLimit(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t)
-	p := redistest.NewProxy(t, s.Addr())
-	b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port(), Options: session.RedisOptions{MaxActive: -1}})
-	holding(t, b, p, 70)() // the default is 64
-}
-
-func TestPoolWaitBoundsTheWaitForAConnection(t *testing.T) {
-	t.Parallel()
-	p := redistest.NewProxy(t, redistest.Start(t).Addr())
-	b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port(), Options: session.RedisOptions{
-		MaxActive: 1, PoolWait: longer, ReadTimeout: time.Minute}})
-	release := holding(t, b, p, 1)
-	var requests sync.WaitGroup
-	for range 20 {
-		requests.Go(func() {
-			assertLasts(t, longer, func() {
-				assert.Equal(t, http.StatusServiceUnavailable, b.Another().Get("/count").StatusCode)
-			})
-		})
-	}
-	requests.Wait()
-	release()
-}
-
-func TestNegativePoolWaitWaitsUntilStoreTimeout(t *testing.T) {
-	t.Parallel()
-	p := redistest.NewProxy(t, redistest.Shared(t).Addr())
-	b := kit.NewBrowser(t, pages.Under(kit.NewManager(t, session.Config{Default: "redis", Secret: kit.Secret,
-		Logger: kit.Quiet, StoreTimeout: longer, Redis: session.RedisConfig{Host: p.Host(), Port: p.Port(),
-			Namespace: kit.Namespace(t), Options: session.RedisOptions{MaxActive: 1, PoolWait: -1, ReadTimeout: time.Minute}}})))
-	release := holding(t, b, p, 1)
-	assertLasts(t, longer, func() {
-		assert.Equal(t, http.StatusServiceUnavailable, b.Another().Get("/count").StatusCode)
-	})
-	release()
 }
 
 // The next burst of requests uses the connections of the first one.
 func TestConnectionsOfACrowdAreKept(t *testing.T) {
 	t.Parallel()
 	p := redistest.NewProxy(t, redistest.Start(t).Addr())
-	b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port()})
+	b := redisBrowser(t, session.RedisConfig{Host: p.Host(), Port: p.Port(), Options: session.RedisOptions{Connections: 64}})
 	holding(t, b, p, 40)()
 	require.Equal(t, 40, p.Dialed())
 	holding(t, b, p, 40)()

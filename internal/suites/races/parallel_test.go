@@ -108,7 +108,7 @@ func TestReplyThatCameTooLateIsReadByNobody(t *testing.T) {
 	p := redistest.NewProxy(t, server.Addr())
 	s := newService(t, session.Config{Default: "redis", Secret: kit.Secret, Redis: session.RedisConfig{
 		Host: p.Host(), Port: p.Port(),
-		Options: session.RedisOptions{MaxActive: 3, ReadTimeout: timeout, PoolWait: -1, DialTimeout: 30 * time.Second},
+		Options: session.RedisOptions{Connections: 3, ReadTimeout: timeout, DialTimeout: 30 * time.Second},
 	}})
 	var tokens [8]string
 	for i := range tokens {

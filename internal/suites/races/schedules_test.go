@@ -70,7 +70,7 @@ func TestSchedulesOfRedis(t *testing.T) {
 			Host: proxies[i].Host(), Port: proxies[i].Port(), Namespace: namespace,
 			Options: session.RedisOptions{
 				DialTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second,
-				WriteTimeout: 30 * time.Second, PoolWait: 30 * time.Second,
+				WriteTimeout: 30 * time.Second, Connections: 64,
 			},
 		})
 		require.NoError(t, err)

@@ -102,7 +102,7 @@ func redisThrough(p *redistest.Proxy, namespace string) session.Config {
 	return session.Config{
 		Default: "redis", Secret: kit.Secret, StoreTimeout: 30 * time.Second,
 		Redis: session.RedisConfig{Host: p.Host(), Port: p.Port(), Namespace: namespace, Options: session.RedisOptions{
-			DialTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, PoolWait: 30 * time.Second,
+			DialTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, Connections: 64,
 		}},
 	}
 }
