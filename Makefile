@@ -96,5 +96,5 @@ bench-short: ## a few seconds of it; fails if a number is missed by far
 	@$(MAKE) -C benchmarks bench-short
 
 .PHONY: bench-check
-bench-check: ## two minutes for what is promised; fails if a number is missed
+bench-check: ## three minutes for what is promised; fails if a number is missed
 	@$(MAKE) -C benchmarks bench-check

@@ -4,6 +4,9 @@ import (
 	"fmt"
 )
 
+// manyClients is how many ask at once where it is not one.
+const manyClients = 64
+
 // mostFresh is how many new sessions one round makes.
 const mostFresh = 2000
 
@@ -88,15 +91,14 @@ func (c *contender) enter(r *row) (lap, func(), error) {
 	}
 	l := lap{run: func(n int) { together(r.clients, n, func(i int) { r.work.do(p, browsers[i]) }) }}
 	if r.work.fresh {
-		l.most = mostFresh
-		l.reset = func() {
-			p.close()
-			if r.setup.driver == server {
-				flusher(r.setup.address)()
+		l.most, l.reset = mostFresh, flusher(r.setup.address)
+		if r.setup.driver != server {
+			l.reset = func() {
+				p.close()
+				var err error
+				p, err = c.start(r.setup)
+				fail(err)
 			}
-			var err error
-			p, err = c.start(r.setup)
-			fail(err)
 		}
 	}
 	return l, func() { p.close() }, nil
@@ -132,16 +134,17 @@ func (p plan) promised() pace {
 
 // isPromised reports whether a number of the design rests on a row.
 func (r *row) isPromised() bool {
-	if r.clients != 1 || r.setup.large {
+	switch {
+	case r.setup.large:
 		return false
-	}
-	switch r.setup.driver {
-	case memory:
+	case r.setup.driver == server:
+		return r.work != unopened
+	case r.clients > 1:
+		return false
+	case r.setup.driver == memory:
 		return r.work == unopened || r.work == readOne || r.work == writeOne
-	case cookie:
-		return r.work == readOne || r.work == writeOne
 	}
-	return r.work == readOne
+	return r.work == readOne || r.work == writeOne
 }
 
 // compareAll measures all rows: every work in every place, small and large, and small by many
@@ -152,7 +155,7 @@ func compareAll(address string, port int, p plan) ([]*row, error) {
 		for _, load := range []struct {
 			large   bool
 			clients int
-		}{{false, 1}, {true, 1}, {false, 64}} {
+		}{{false, 1}, {true, 1}, {false, manyClients}} {
 			for _, w := range works {
 				r := newRow(w, setup{driver: driver, address: address, port: port, large: load.large}, load.clients)
 				if err := r.measure(p.paceOf(r)); err != nil {

@@ -14,7 +14,8 @@ const (
 	writeThanSCS       = 12.0
 	readThanGorilla    = 8.0
 	writeThanGorilla   = 8.0
-	redisThanFloor     = 1.15
+	redisReadThanFloor = 1.15
+	redisThanFloor     = 1.25
 	redisRoundTrips    = 1.0
 	bytesPerSession    = 350.0
 	longestStall       = time.Millisecond
@@ -61,14 +62,7 @@ func (v *verdict) share() float64 {
 
 // judge holds what was measured against what is promised. What was not measured is not kept.
 func judge(rep *report) []verdict {
-	find := func(driver string, w *work) *row {
-		for _, r := range rep.rows {
-			if r.setup.driver == driver && r.work == w && r.clients == 1 && !r.setup.large {
-				return r
-			}
-		}
-		return &row{work: w, setup: setup{driver: driver}}
-	}
+	find := func(driver string, w *work) *row { return rep.row(driver, w, 1) }
 	var inTrips float64
 	for _, t := range rep.traffic {
 		if t.name == ours && t.work == readOne {
@@ -87,7 +81,7 @@ func judge(rep *report) []verdict {
 		}
 	}
 	untouched, read, write := find(memory, unopened), find(memory, readOne), find(memory, writeOne)
-	return []verdict{
+	verdicts := []verdict{
 		atLeast("memory, not opened: scs takes", unopenedThanSCS, untouched.slower(nameSCS)),
 		within("memory, not opened: of cookie parse, context and request copy", unopenedThanFloor, untouched.overFloor()),
 		atLeast("memory, read one of five: scs takes", readThanSCS, read.slower(nameSCS)),
@@ -95,13 +89,48 @@ func judge(rep *report) []verdict {
 		atLeast("memory, read and write one: scs takes", writeThanSCS, write.slower(nameSCS)),
 		atLeast("cookie, read one of five: gorilla takes", readThanGorilla, find(cookie, readOne).slower(nameGorilla)),
 		atLeast("cookie, read and write one: gorilla takes", writeThanGorilla, find(cookie, writeOne).slower(nameGorilla)),
-		within("redis, read one of five: of a GET of as many bytes by bare redigo", redisThanFloor, find(server, readOne).overFloor()),
 		atMost("redis, read one of five: round trips", redisRoundTrips, inTrips, ""),
 		atMost("memory: bytes a stored session", bytesPerSession, bytes, " B"),
 		atMost("memory: longest operation while a million sessions expire", longestStall.Seconds()*1000, stalled, " ms"),
 		within("Templates: of the same template with nothing bound", templatesThanPlain,
 			ratioOf(rep.templates[boundTemplate], rep.templates[unboundTemplate])),
 	}
+	return append(verdicts, rep.judgeRedis()...)
+}
+
+// judgeRedis holds the lines of redis against bare commands and against everyone else.
+func (rep *report) judgeRedis() []verdict {
+	var verdicts []verdict
+	for _, line := range []struct {
+		work     *work
+		commands string
+		limit    float64
+	}{
+		{readOne, "a GET", redisReadThanFloor},
+		{writeOne, "GET and SET", redisThanFloor},
+		{flash, "GET and SET, twice", redisThanFloor},
+		{first, "a SET", redisThanFloor},
+	} {
+		for _, clients := range []int{1, manyClients} {
+			r := rep.row(server, line.work, clients)
+			what := fmt.Sprintf("redis, %s, %d at once: ", line.work.name, clients)
+			verdicts = append(verdicts, within(what+"of "+line.commands+" of as many bytes by bare redigo", line.limit, r.overFloor()))
+			for _, name := range []string{nameSCS, namePlainSCS, nameGorilla, nameGin} {
+				verdicts = append(verdicts, atLeast(what+name+" takes", 1, r.slower(name)))
+			}
+		}
+	}
+	return verdicts
+}
+
+// row returns the small one of a driver's lines for a work, an empty one if it was not measured.
+func (rep *report) row(driver string, w *work, clients int) *row {
+	for _, r := range rep.rows {
+		if r.setup.driver == driver && r.work == w && r.clients == clients && !r.setup.large {
+			return r
+		}
+	}
+	return newRow(w, setup{driver: driver}, clients)
 }
 
 // judgeShort is for machines that nobody knows: it takes a third of each promise, so that a number

@@ -3,6 +3,7 @@
 //
 //	go run .          prints one table, in about two minutes
 //	go run . -check   measures what the library promises, and fails where a number is missed
+//	go run . -redis   of that the lines of redis, with a table
 //	go run . -short   a few seconds of that, and fails where a number is missed by far: for machines that nobody knows
 //
 // It needs a redis-server to be installed and starts one of its own.
@@ -27,14 +28,15 @@ func main() {
 	defer runtime.KeepAlive(kept)
 	check := flag.Bool("check", false, "measure what is promised, and fail where a number is missed")
 	short := flag.Bool("short", false, "measure for a few seconds, and fail where a number is missed by far")
+	lines := flag.Bool("redis", false, "measure what is promised of redis, and fail where a number is missed")
 	flag.Parse()
-	if !run(*check, *short) {
+	if !run(*check, *short, *lines) {
 		os.Exit(1)
 	}
 }
 
 // run reports whether what was to be checked is kept. The server is stopped whatever happens.
-func run(check, short bool) bool {
+func run(check, short, lines bool) bool {
 	if short {
 		rep, err := measureShort()
 		fail(err)
@@ -43,6 +45,12 @@ func run(check, short bool) bool {
 	g := new(ground)
 	defer g.clean()
 	s := redistest.Start(g)
+	if lines {
+		rep := &report{when: time.Now(), plan: usual}
+		fail(rep.measureRows(s, server))
+		rep.writeRows(os.Stdout)
+		return writeVerdicts(os.Stdout, rep.judgeRedis())
+	}
 	if check {
 		rep, err := measurePromised(g, s)
 		fail(err)
@@ -118,15 +126,17 @@ func (rep *report) measureRows(s *redistest.Server, drivers ...string) error {
 		if driver == server {
 			in.address, in.port = s.Addr(), s.Port()
 		}
-		for _, w := range works {
-			r := newRow(w, in, 1)
-			if !r.isPromised() {
-				continue
+		for _, clients := range []int{1, manyClients} {
+			for _, w := range works {
+				r := newRow(w, in, clients)
+				if !r.isPromised() {
+					continue
+				}
+				if err := r.measure(usual.paceOf(r)); err != nil {
+					return err
+				}
+				rep.rows = append(rep.rows, r)
 			}
-			if err := r.measure(usual.paceOf(r)); err != nil {
-				return err
-			}
-			rep.rows = append(rep.rows, r)
 		}
 	}
 	return nil

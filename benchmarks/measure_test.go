@@ -89,7 +89,7 @@ func kept() *report {
 		r.times, r.allocs[ours] = times, 5
 		return r
 	}
-	return &report{
+	rep := &report{
 		plan: usual,
 		rows: []*row{
 			rows(memory, unopened, map[string][]float64{ours: {100}, nameSCS: {4000}, floor: {90}}),
@@ -97,13 +97,27 @@ func kept() *report {
 			rows(memory, writeOne, map[string][]float64{ours: {100}, nameSCS: {2000}}),
 			rows(cookie, readOne, map[string][]float64{ours: {100}, nameGorilla: {1500}}),
 			rows(cookie, writeOne, map[string][]float64{ours: {100}, nameGorilla: {1500}}),
-			rows(server, readOne, map[string][]float64{ours: {105}, floor: {100}}),
 		},
 		traffic:    []traffic{{name: ours, work: readOne, roundTrips: 1}},
 		footprints: []footprint{{ours, 100, 0, 200}, {ours, 100, 8, 300}, {nameSCS, 100, 0, 900}},
 		stalls:     []stall{{name: ours, processor: time.Millisecond / 2}, {name: nameSCS, processor: time.Second}},
 		templates:  map[string][]float64{unboundTemplate: {100}, boundTemplate: {110}},
 	}
+	for _, w := range []*work{readOne, writeOne, flash, first} {
+		for _, clients := range []int{1, manyClients} {
+			r := rows(server, w, map[string][]float64{
+				ours: {105}, floor: {100}, nameSCS: {150}, namePlainSCS: {140}, nameGorilla: {160}, nameGin: {170},
+			})
+			r.clients = clients
+			rep.rows = append(rep.rows, r)
+		}
+	}
+	return rep
+}
+
+// redisRow returns the row of a kept report.
+func redisRow(rep *report, w *work, clients int) map[string][]float64 {
+	return rep.row(server, w, clients).times
 }
 
 func TestEveryMissedNumberMakesTheCheckFail(t *testing.T) {
@@ -111,19 +125,26 @@ func TestEveryMissedNumberMakesTheCheckFail(t *testing.T) {
 	assert.True(t, writeVerdicts(&out, judge(kept())), out.String())
 	assert.NotContains(t, out.String(), "MISSED")
 	for name, spoil := range map[string]func(rep *report){
-		"memory, not opened: scs":           func(rep *report) { rep.rows[0].times[nameSCS] = []float64{2999} },
-		"memory, not opened: of cookie":     func(rep *report) { rep.rows[0].times[floor] = []float64{49} },
-		"memory, read one of five: scs":     func(rep *report) { rep.rows[1].times[nameSCS] = []float64{1499} },
-		"memory, read one of five: alloc":   func(rep *report) { rep.rows[1].allocs[ours] = 9 },
-		"memory, read and write one":        func(rep *report) { rep.rows[2].times[nameSCS] = []float64{1199} },
-		"cookie, read one of five":          func(rep *report) { rep.rows[3].times[nameGorilla] = []float64{799} },
-		"cookie, read and write one":        func(rep *report) { rep.rows[4].times[nameGorilla] = []float64{799} },
-		"redis, read one of five: of a GET": func(rep *report) { rep.rows[5].times[ours] = []float64{116} },
-		"redis, read one of five: round":    func(rep *report) { rep.traffic[0].roundTrips = 1.05 },
-		"memory: bytes a stored session":    func(rep *report) { rep.footprints[1].bytes = 351 },
-		"memory: longest operation":         func(rep *report) { rep.stalls[0].processor = 1001 * time.Microsecond },
-		"Templates: of the same":            func(rep *report) { rep.templates[boundTemplate] = []float64{131} },
-		"cookie, read one of five: gorilla": func(rep *report) { rep.rows = append(rep.rows[:3], rep.rows[4:]...) }, // not measured
+		"memory, not opened: scs":                      func(rep *report) { rep.rows[0].times[nameSCS] = []float64{2999} },
+		"memory, not opened: of cookie":                func(rep *report) { rep.rows[0].times[floor] = []float64{49} },
+		"memory, read one of five: scs":                func(rep *report) { rep.rows[1].times[nameSCS] = []float64{1499} },
+		"memory, read one of five: alloc":              func(rep *report) { rep.rows[1].allocs[ours] = 9 },
+		"memory, read and write one":                   func(rep *report) { rep.rows[2].times[nameSCS] = []float64{1199} },
+		"cookie, read one of five":                     func(rep *report) { rep.rows[3].times[nameGorilla] = []float64{799} },
+		"cookie, read and write one":                   func(rep *report) { rep.rows[4].times[nameGorilla] = []float64{799} },
+		"redis, read one of five, 1 at once: of a GET": func(rep *report) { redisRow(rep, readOne, 1)[ours] = []float64{116} },
+		"redis, read and write one, 1 at once: of GET": func(rep *report) { redisRow(rep, writeOne, 1)[ours] = []float64{126} },
+		"redis, flash round, 64 at once: of GET":       func(rep *report) { redisRow(rep, flash, manyClients)[ours] = []float64{126} },
+		"redis, first write, 64 at once: of a SET":     func(rep *report) { redisRow(rep, first, manyClients)[ours] = []float64{126} },
+		"redis, first write, 1 at once: scs takes":     func(rep *report) { redisRow(rep, first, 1)[nameSCS] = []float64{104} },
+		"redis, flash round, 1 at once: scs, no idle":  func(rep *report) { redisRow(rep, flash, 1)[namePlainSCS] = []float64{104} },
+		"redis, read one of five, 64 at once: gorilla": func(rep *report) { redisRow(rep, readOne, manyClients)[nameGorilla] = []float64{104} },
+		"redis, read and write one, 64 at once: gin":   func(rep *report) { redisRow(rep, writeOne, manyClients)[nameGin] = nil }, // not measured
+		"redis, read one of five: round":               func(rep *report) { rep.traffic[0].roundTrips = 1.05 },
+		"memory: bytes a stored session":               func(rep *report) { rep.footprints[1].bytes = 351 },
+		"memory: longest operation":                    func(rep *report) { rep.stalls[0].processor = 1001 * time.Microsecond },
+		"Templates: of the same":                       func(rep *report) { rep.templates[boundTemplate] = []float64{131} },
+		"cookie, read one of five: gorilla":            func(rep *report) { rep.rows = append(rep.rows[:3], rep.rows[4:]...) }, // not measured
 	} {
 		t.Run(name, func(t *testing.T) {
 			rep := kept()

@@ -45,8 +45,8 @@ here, its own store by four commands. gorilla is its CookieStore with
 hash and block key, and redistore on redis, whose pool sends a PING before each use; it has no middleware, so a
 request that does not open its session costs nothing. A 3 KB session makes a cookie of 6 KB there, which browsers refuse;
 gin's limit cannot be raised. gin includes its router. The floor: for memory and for what is not opened,
-cookie parse, context and request copy; for cookie, XAES-256-GCM and base64 of as many bytes; for redis, the same
-commands by bare redigo.
+cookie parse, context and request copy; for cookie, XAES-256-GCM and base64 of as many bytes; for redis, GET
+and SET of as many bytes by bare redigo.
 
 `, rep.plan.local.rounds, rep.plan.local.slice, rep.plan.remote.rounds, rep.plan.remote.slice, rep.plan.longer)
 	rep.writeRows(w)
