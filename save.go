@@ -375,12 +375,3 @@ func (p *retryPause) next(ctx context.Context) bool {
 		return true
 	}
 }
-
-// storeContext bounds one operation of a driver with all its tries. A client that disconnects does
-// not end it, so what the request stored is not lost.
-func (s *Session) storeContext() (context.Context, context.CancelFunc) {
-	if s.source.local { // it takes no time, and looks at no context
-		return s.request.Context, func() {}
-	}
-	return context.WithTimeout(context.WithoutCancel(s.request.Context), s.request.manager.storeTimeout)
-}
