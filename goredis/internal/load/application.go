@@ -11,6 +11,9 @@ import (
 // whoHeader tells whose session a request was served with.
 const whoHeader = "X-Who"
 
+// A cart is a value that requests read, change and store.
+type cart struct{ Items int }
+
 // application is what the visitors use.
 func application() http.Handler {
 	mux := http.NewServeMux()
@@ -22,6 +25,10 @@ func application() http.Handler {
 	})
 	mux.HandleFunc("/enter", changing(func(s *session.Session, r *http.Request) { s.Set("who", r.FormValue("who")) }))
 	mux.HandleFunc("/add", changing(func(s *session.Session, r *http.Request) { s.Increment("n", 1) }))
+	mux.HandleFunc("/update", changing(func(s *session.Session, r *http.Request) {
+		// Where it fails, the request does, or the item counts as lost.
+		_ = session.Update(s, "cart", func(c cart) cart { c.Items++; return c })
+	}))
 	mux.HandleFunc("/set", changing(func(s *session.Session, r *http.Request) { s.Set(r.FormValue("key"), r.FormValue("value")) }))
 	mux.HandleFunc("/login", changing(func(s *session.Session, r *http.Request) {
 		s.Login(r.FormValue("who")) // as anybody may do again who is signed in

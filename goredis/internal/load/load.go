@@ -136,10 +136,10 @@ func (l *Load) work(worker int) {
 		}
 		i, v := l.pick()
 		switch n := rand.IntN(100); {
-		case n < 30:
-			v.add(false)
+		case n < 25:
+			v.raise("/add", &v.added, n >= 15)
 		case n < 45:
-			v.add(true)
+			v.raise("/update", &v.cart, n >= 35)
 		case n < 65:
 			v.set(worker, n%2 == 0)
 		case n < 80:

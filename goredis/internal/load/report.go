@@ -29,7 +29,7 @@ type Report struct {
 	Lost       []Loss      // acknowledged writes that are not there
 	SignedOut  []Loss      // sessions that were there and are not
 	Unanswered int         // sessions gone after a sign-in or a renewal that had no answer
-	Twice      int         // increments that counted more than once
+	Twice      int         // increments and Updates that counted more than once
 	Mixed      int         // answers with another visitor's session
 	Revived    int         // answers by a session that had ended
 	Strange    map[int]int // failed requests by status, those with a 503 left out; 0: no answer at all

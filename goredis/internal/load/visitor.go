@@ -26,9 +26,9 @@ type visitor struct {
 
 	mu     sync.Mutex
 	state  state
-	since  time.Time   // when what opens the session was last acknowledged
-	adds   []time.Time // when each increment was acknowledged
-	unsure int         // increments without an answer
+	since  time.Time // when what opens the session was last acknowledged
+	added  count     // by Increment
+	cart   count     // by Update
 	values map[string]*value
 	logins int
 	asking bool // the last sign-in or renewal had no answer, and no request since
@@ -42,6 +42,12 @@ const (
 	unknown              // a sign-out had no answer
 	outside              // it has signed out, or was found to be signed out
 )
+
+// A count is how often a number was raised by one.
+type count struct {
+	acknowledged []time.Time // when each of them was
+	unsure       int         // those without an answer
+}
 
 // A value is what one key was set to, by one worker: numbers that grow.
 type value struct {
@@ -161,13 +167,14 @@ func (v *visitor) change(path string, form url.Values, saving bool, note func(o 
 	}
 }
 
-func (v *visitor) add(saving bool) {
-	v.change("/add", url.Values{}, saving, func(o outcome) {
+// raise raises a count of the session.
+func (v *visitor) raise(path string, n *count, saving bool) {
+	v.change(path, url.Values{}, saving, func(o outcome) {
 		switch o {
 		case stored:
-			v.adds = append(v.adds, time.Now())
+			n.acknowledged = append(n.acknowledged, time.Now())
 		case failed:
-			v.unsure++
+			n.unsure++
 		}
 	})
 }
@@ -291,13 +298,9 @@ func (v *visitor) compare(found map[string]any, r *Report) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	r.Read++
-	n := integer(found["n"])
-	if lost := len(v.adds) - n; lost > 0 { // which ones they are nobody can tell
-		for _, at := range v.adds[len(v.adds)-lost:] {
-			r.Lost = append(r.Lost, Loss{What: "increment of " + v.id, Acknowledged: at})
-		}
-	}
-	r.Twice += max(0, n-len(v.adds)-v.unsure)
+	v.added.compare("increment of "+v.id, integer(found["n"]), r)
+	stored, _ := found["cart"].(map[string]any)
+	v.cart.compare("Update of "+v.id, integer(stored["Items"]), r)
 	for key, val := range v.values {
 		n := integer(found[key])
 		if n < val.acknowledged {
@@ -308,6 +311,16 @@ func (v *visitor) compare(found map[string]any, r *Report) {
 			r.Mixed++ // nobody has set that here
 		}
 	}
+}
+
+// compare notes what of a count is lost, and what counted twice. n is what is stored.
+func (c *count) compare(what string, n int, r *Report) {
+	if lost := len(c.acknowledged) - n; lost > 0 { // which ones they are nobody can tell
+		for _, at := range c.acknowledged[len(c.acknowledged)-lost:] {
+			r.Lost = append(r.Lost, Loss{What: what, Acknowledged: at})
+		}
+	}
+	r.Twice += max(0, n-len(c.acknowledged)-c.unsure)
 }
 
 // integer reads what the application has sent as a number or as a text, 0 where there is nothing.
