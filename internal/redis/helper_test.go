@@ -19,7 +19,12 @@ import (
 	"example.com/session/internal/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(clientOf); address != "" {
+		useUntilKilled(address)
+	}
+	os.Exit(redistest.Main(m))
+}
 
 // keeping are the options of a server that loses nothing that it has acknowledged.
 var keeping = []string{"--appendonly", "yes", "--appendfsync", "always"}

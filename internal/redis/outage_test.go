@@ -184,10 +184,13 @@ func TestReplicaAnswersNothing(t *testing.T) {
 	for name, err := range map[string]error{
 		"load":            second(d.Load(t.Context(), rec.ID(), now())),
 		"load of nothing": second(d.Load(t.Context(), lacks, now())),
+		"first save":      second(d.Save(t.Context(), nil, newSession())),
 		"save":            second(d.Save(t.Context(), &stale, replaced)),
+		"end":             second(d.End(t.Context(), rec, ending(rec))),
 		"end of nothing":  second(d.End(t.Context(), nil, &driver.Ending{ID: lacks, Now: now(), For: driver.Tombstone, Secret: secret})),
 		"list":            second(d.List(t.Context(), user, now())),
 		"list of nothing": second(d.List(t.Context(), strings.Repeat("v", 43), now())),
+		"enter":           d.Enter(t.Context(), user, entry(time.Minute, time.Hour), 0, now().Add(time.Minute)),
 		"enter, ended":    d.Enter(t.Context(), user, entry(time.Minute, time.Hour), 0, now()),
 		"enter, full":     d.Enter(t.Context(), user, entry(0, time.Hour), 1, now().Add(-time.Minute)),
 		"remove":          d.Remove(t.Context(), user, e.ID),

@@ -200,6 +200,12 @@ func TestFullMemoryRefusesOnlyWhatTakesMore(t *testing.T) {
 	require.NoError(t, err, "an end by the id")
 	_, err = d.End(t.Context(), nil, &driver.Ending{ID: driver.NewID(), Now: now(), For: driver.IndexTombstone, User: "ann"})
 	require.NoError(t, err, "an end of what is not stored yet")
+
+	e := entry(0, time.Hour)
+	require.NoError(t, d.Enter(t.Context(), user, e, 1, now()), "an entry: the sign-in fails when the session is saved")
+	assert.Equal(t, []driver.IndexEntry{e}, list(t, d, now()))
+	require.NoError(t, d.Remove(t.Context(), user, e.ID), "the end of an entry")
+	assert.Empty(t, list(t, d, now()))
 	require.NoError(t, d.EndBefore(t.Context(), user, now()), "an end of all")
 }
 
