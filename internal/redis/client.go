@@ -49,6 +49,13 @@ func newPool(cfg Config, clock *clock) *pool {
 
 var errClosed = errors.New("the driver is closed")
 
+// A server that restarts is waited for by operations whose connection broke, for nobody else knows
+// what became of them. All others fail at once.
+const (
+	awaitFor   = 500 * time.Millisecond
+	awaitPause = 10 * time.Millisecond
+)
+
 // Do sends a command, and once more on a fresh connection if the first one broke before the reply.
 // After a restart of the server every connection is broken. A connection to a replica counts as
 // broken: after a failover a fresh one may lead to the master.
@@ -58,16 +65,36 @@ func (p *pool) Do(ctx context.Context, args ...any) (any, error) {
 	}
 	s := p.choose()
 	defer s.users.Add(-1)
-	reply, broken, err := p.try(ctx, s, args)
-	if !broken || ctx.Err() != nil {
+	reply, result, err := p.try(ctx, s, args)
+	if result == final || result == noServer || ctx.Err() != nil {
 		return reply, err
 	}
-	p.retries.Add(1)
-	reply, _, again := p.try(ctx, s, args)
-	if again != nil && !isReply(again) {
-		again = errors.Join(err, again)
+	patience := awaitFor
+	if result == joinedDial {
+		patience = 0
 	}
-	return reply, again
+	for until := time.Now().Add(patience); ; {
+		p.retries.Add(1)
+		reply, result, again := p.try(ctx, s, args)
+		isAway := result == noServer || result == joinedDial
+		if isAway && time.Now().Before(until) && sleep(ctx, awaitPause) {
+			continue
+		}
+		if again != nil && !isReply(again) {
+			again = errors.Join(err, again)
+		}
+		return reply, again
+	}
+}
+
+// sleep waits, and reports whether ctx has not ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // choose returns the first slot that nobody uses, or the one with the fewest users.
@@ -85,18 +112,34 @@ func (p *pool) choose() *slot {
 	return best
 }
 
-// try sends a command once. broken reports that another connection may do better.
-func (p *pool) try(ctx context.Context, s *slot, args []any) (reply any, broken bool, err error) {
+// A result is what became of one try.
+type result int
+
+const (
+	final      result = iota // there is a reply, or nothing more to be done
+	broken                   // the connection broke, or leads to a replica: another one may do better
+	joinedDial               // the dial of another operation failed: one of its own may do better
+	noServer                 // no connection could be made
+)
+
+// try sends a command once.
+func (p *pool) try(ctx context.Context, s *slot, args []any) (any, result, error) {
 	c, dialed := p.connection(s)
 	if err := c.wait(ctx); err != nil {
-		return nil, !dialed, err // who joins the dial of somebody else may try one of its own
+		if dialed {
+			return nil, noServer, err
+		}
+		return nil, joinedDial, err
 	}
-	reply, broken, err = c.do(ctx, args)
+	reply, broke, err := c.do(ctx, args)
 	if fromReplica(err) {
 		c.retire()
-		broken = true
+		broke = true
 	}
-	return reply, broken, err
+	if broke {
+		return reply, broken, err
+	}
+	return reply, final, err
 }
 
 // connection returns the connection of a slot, and begins to dial if there is none to use.

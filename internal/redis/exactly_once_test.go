@@ -58,6 +58,54 @@ func TestLostReplyIsNoticedByNobody(t *testing.T) {
 	assert.Len(t, server.Keys(t), 3)
 }
 
+// Nobody else knows what became of a save whose server restarts before the reply. Who comes
+// meanwhile is told at once that there is no server.
+func TestSaveWhoseReplyIsLostWaitsForAServerThatRestarts(t *testing.T) {
+	t.Parallel()
+	p, server, d := proxied(t)
+	rec := begin(t, d)
+	require.NoError(t, count(t.Context(), d, rec.ID())) // the script is known
+	rec = load(t, d, rec.ID())
+	for _, test := range []struct {
+		name   string
+		comes  bool
+		within time.Duration
+	}{{"comes back", true, time.Second}, {"stays away", false, 2 * time.Second}} {
+		stranger := newDriver(t, config(p.Addr(), ""))
+		lost := onlyNth(0, redistest.Fault{Lose: true}, "EVALSHA")
+		refused := make(chan time.Duration, 1)
+		p.Set(func(command []string) redistest.Fault {
+			fault := lost(command)
+			if fault.Lose {
+				p.Lead("127.0.0.1:1")
+				go func() {
+					began := time.Now()
+					_, err := stranger.Load(context.Background(), rec.ID(), now())
+					assert.ErrorIs(t, err, driver.ErrUnavailable)
+					refused <- time.Since(began)
+					if test.comes {
+						p.Lead(server.Addr())
+					}
+				}()
+			}
+			return fault
+		})
+		began := time.Now()
+		saved, err := d.Save(t.Context(), rec, changes(rec, add("n", 1)))
+		assert.Less(t, time.Since(began), test.within, test.name)
+		assert.Less(t, <-refused, 300*time.Millisecond, test.name)
+		if !test.comes {
+			assert.ErrorIs(t, err, driver.ErrUnavailable, test.name)
+			continue
+		}
+		require.NoError(t, err, test.name)
+		assert.Equal(t, "2", value(saved, "n"), test.name)
+		rec = saved
+	}
+	p.Lead(server.Addr())
+	assert.Equal(t, "3", value(load(t, d, rec.ID()), "n"), "the save that had no answer was applied once")
+}
+
 // Both replies are lost: the outcome is unknown, and the same save later counts once.
 func TestSaveWithoutAnyReplyIsUnknownAndCountsOnceWhenItIsRepeated(t *testing.T) {
 	t.Parallel()
