@@ -44,7 +44,10 @@ func (d *Driver) List(ctx context.Context, user string, now time.Time) ([]driver
 	if err != nil {
 		return nil, err
 	}
-	members, _ := reply.([]any)
+	members, ok := reply.([]any)
+	if !ok {
+		return nil, classify(errUnexpected, false)
+	}
 	var entries []driver.IndexEntry
 	for i := 0; i+1 < len(members); i += 2 {
 		if e, ok := parseMember(text(members[i]), text(members[i+1])); ok {
@@ -56,8 +59,11 @@ func (d *Driver) List(ctx context.Context, user string, now time.Time) ([]driver
 
 // EndBefore implements driver.Index. It also works while the server's memory is full.
 func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) error {
-	_, err := d.eval(ctx, endBeforeScript, d.indexKey(user), micros(now),
+	reply, err := d.eval(ctx, endBeforeScript, d.indexKey(user), micros(now),
 		now.Add(driver.IndexTombstone).UnixMilli(), now.UnixMilli())
+	if err == nil && text(reply) != "ok" {
+		err = classify(errUnexpected, false)
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -251,9 +252,17 @@ func TestRestartFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	p, server, d := proxied(t, keeping...)
 	rec := begin(t, d)
-	p.Set(func([]string) redistest.Fault { return redistest.Fault{Delay: 50 * time.Millisecond} })
 	errs := make(chan error, 10)
-	for range cap(errs) { // so that ten connections are idle
+	var all sync.WaitGroup
+	all.Add(cap(errs))
+	p.Set(func(command []string) redistest.Fault { // so that ten connections are idle afterwards
+		if command[0] == "GETEX" {
+			all.Done()
+			all.Wait()
+		}
+		return redistest.Fault{}
+	})
+	for range cap(errs) {
 		go func() { errs <- second(d.Load(context.Background(), rec.ID(), now())) }()
 	}
 	for range cap(errs) {

@@ -214,6 +214,37 @@ func TestFlushedScriptsAreSentAgain(t *testing.T) {
 	assert.Zero(t, d.Retries(), "that is no retry")
 }
 
+// A client that returns something else than redis does must not sign anybody out, nor seem to store.
+func TestUnexpectedRepliesAreOutages(t *testing.T) {
+	t.Parallel()
+	server, other := start(t)
+	rec := begin(t, other)
+	real := redigoClient(t, server.Addr())
+	for _, reply := range []any{int64(1), []any{}, true, "QUEUED", map[any]any{}} {
+		d := newDriver(t, redis.Config{Client: clientFunc(func(ctx context.Context, args ...any) (any, error) {
+			if args[0] == "TIME" {
+				return real.Do(ctx, args...)
+			}
+			return reply, nil
+		})})
+		_, err := d.Load(t.Context(), rec.ID(), now())
+		if reply == "QUEUED" {
+			assert.ErrorIs(t, err, driver.ErrDamaged, "%v", reply)
+		} else {
+			assert.ErrorIs(t, err, driver.ErrUnavailable, "%v", reply)
+		}
+		assert.ErrorIs(t, second(d.Save(t.Context(), nil, newSession())), driver.ErrUnavailable, "%v", reply)
+		if _, ok := reply.([]any); !ok { // an empty list
+			assert.ErrorIs(t, second(d.List(t.Context(), user, now())), driver.ErrUnavailable, "%v", reply)
+		}
+		assert.ErrorIs(t, d.Enter(t.Context(), user, entry(0, time.Hour), 0, now()), driver.ErrUnavailable, "%v", reply)
+		assert.ErrorIs(t, d.EndBefore(t.Context(), user, now()), driver.ErrUnavailable, "%v", reply)
+		if _, ok := reply.(int64); !ok { // that means that the script has stored it
+			assert.Error(t, second(d.Save(t.Context(), rec, changes(rec))), "%v", reply)
+		}
+	}
+}
+
 // clientFunc is a Client.
 type clientFunc func(ctx context.Context, args ...any) (any, error)
 

@@ -25,7 +25,10 @@ func (s stringStore) Get(ctx context.Context, key string) ([]byte, error) {
 	if says(err, "MISCONF", "NOREPLICAS") {
 		reply, err = s.d.eval(ctx, readScript, s.d.prefix+key)
 	}
-	return bytesOf(reply), err
+	if err != nil {
+		return nil, err
+	}
+	return stored(reply)
 }
 
 // Update implements driver.Store.
@@ -90,7 +93,10 @@ func (s stringStore) swap(ctx context.Context, key string, old []byte, entry dri
 	case []any:
 		return nil, true, classify(s.d.clock.observe(sent, time.Now(), reply), false)
 	}
-	current := bytesOf(reply)
+	if err != nil {
+		return nil, false, err
+	}
+	current, err := stored(reply)
 	if err == nil && value.sent.Load() > 1 && forgotten(old, entry.Data, current) {
 		err = errForgotten
 	}
@@ -100,25 +106,33 @@ func (s stringStore) swap(ctx context.Context, key string, old []byte, entry dri
 // create stores an entry if there is none.
 func (s stringStore) create(ctx context.Context, key string, entry driver.Entry) (current []byte, swapped bool, err error) {
 	reply, err := s.d.do(ctx, "SET", s.d.prefix+key, entry.Data, "NX", "PX", milliseconds(entry.TTL))
-	if err != nil || reply != nil {
-		return nil, err == nil, err
+	switch {
+	case err != nil:
+		return nil, false, err
+	case reply == nil:
+		current, err = s.Get(ctx, key)
+		return current, false, err
+	case text(reply) != "OK":
+		return nil, false, classify(errUnexpected, false)
 	}
-	current, err = s.Get(ctx, key)
-	return current, false, err
+	return nil, true, nil
 }
 
 // milliseconds returns a time to live as redis takes it.
 func milliseconds(ttl time.Duration) int64 { return max(1, ttl.Milliseconds()) }
 
-// bytesOf returns a reply that is a string, nil for any other.
-func bytesOf(reply any) []byte {
+// stored returns what a reply says is stored, nil for nothing. A client that returns anything else
+// must not sign anybody out.
+func stored(reply any) ([]byte, error) {
 	switch v := reply.(type) {
+	case nil:
+		return nil, nil
 	case string:
-		return []byte(v)
+		return []byte(v), nil
 	case []byte:
-		return v
+		return v, nil
 	}
-	return nil
+	return nil, classify(errUnexpected, false)
 }
 
 // A sentValue is an argument that counts how often it was sent. go-redis calls MarshalBinary and
