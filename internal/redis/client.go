@@ -76,7 +76,7 @@ func (p *pool) Do(ctx context.Context, args ...any) (any, error) {
 	for until := time.Now().Add(patience); ; {
 		p.retries.Add(1)
 		reply, result, again := p.try(ctx, s, args)
-		isAway := result == noServer || result == joinedDial
+		isAway := result == noServer || result == joinedDial || says(again, "LOADING")
 		if isAway && time.Now().Before(until) && sleep(ctx, awaitPause) {
 			continue
 		}

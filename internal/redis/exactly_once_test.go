@@ -71,11 +71,15 @@ func TestSaveWhoseReplyIsLostWaitsForAServerThatRestarts(t *testing.T) {
 		comes  bool
 		within time.Duration
 	}{{"comes back", true, time.Second}, {"stays away", false, 2 * time.Second}} {
+		var loading atomic.Int64
 		stranger := newDriver(t, config(p.Addr(), ""))
 		lost := onlyNth(0, redistest.Fault{Lose: true}, "EVALSHA")
 		refused := make(chan time.Duration, 1)
 		p.Set(func(command []string) redistest.Fault {
 			fault := lost(command)
+			if !fault.Lose && command[0] == "EVALSHA" && loading.Add(1) <= 3 { // it has read its file only in part
+				return redistest.Fault{Reply: "-LOADING Redis is loading the dataset in memory"}
+			}
 			if fault.Lose {
 				p.Lead("127.0.0.1:1")
 				go func() {
