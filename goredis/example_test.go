@@ -22,7 +22,7 @@ func (inExample) Fatal(args ...any) { log.Fatal(args...) }
 
 func ExampleNew() {
 	address := redistest.Shared(inExample{}).Addr() // "127.0.0.1:6379", say
-	client := redis.NewClient(&redis.Options{Addr: address})
+	client := redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true})
 	defer client.Close()
 
 	manager, err := session.NewManager(session.Config{
@@ -54,7 +54,8 @@ func ExampleNew() {
 // A cluster is told by one or more of its nodes.
 func ExampleNew_cluster() {
 	client := redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: []string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"},
+		Addrs:                 []string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"},
+		ContextTimeoutEnabled: true,
 	})
 	defer client.Close()
 	cfg := session.Config{Default: "redis"}
@@ -64,8 +65,9 @@ func ExampleNew_cluster() {
 // Sentinel says which server is the master.
 func ExampleNew_sentinel() {
 	client := redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName:    "sessions",
-		SentinelAddrs: []string{"10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"},
+		MasterName:            "sessions",
+		SentinelAddrs:         []string{"10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"},
+		ContextTimeoutEnabled: true,
 	})
 	defer client.Close()
 	cfg := session.Config{Default: "redis"}

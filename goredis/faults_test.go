@@ -223,9 +223,11 @@ func TestStoreTimeoutBoundsAClientThatIgnoresDeadlines(t *testing.T) {
 			assert.Equal(t, http.StatusServiceUnavailable, status)
 			assert.NotEmpty(t, header.Get("Retry-After"))
 			assert.Less(t, time.Since(begin), timeout+2*time.Second)
+			begin = time.Now() // the connection is given up by now, and signing in on a new one hangs as well
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			assert.ErrorIs(t, b.manager.Ping(ctx), session.ErrUnavailable)
+			assert.Less(t, time.Since(begin), timeout+2*time.Second)
 			p.Set(nil)
 			p.Cut()
 			assert.Equal(t, "1", b.body("/read"))
@@ -255,8 +257,14 @@ func (s *slow) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // its pool first, which gives nothing once the context has ended.
 func TestSaveThatWasGivenUpIsNotSentLater(t *testing.T) {
 	t.Parallel()
+	for _, respects := range []bool{false, true} {
+		t.Run(fmt.Sprint(respects), func(t *testing.T) { giveUpASave(t, respects) })
+	}
+}
+
+func giveUpASave(t *testing.T, respects bool) {
 	p := redistest.NewProxy(t, redistest.Shared(t).Addr())
-	client := closing(t, redis.NewClient(&redis.Options{Addr: p.Addr()}))
+	client := closing(t, redis.NewClient(&redis.Options{Addr: p.Addr(), ContextTimeoutEnabled: respects}))
 	keeper := new(slow)
 	client.AddHook(keeper)
 	b := newBrowser(t, client, func(cfg *session.Config) { cfg.StoreTimeout = 100 * time.Millisecond })

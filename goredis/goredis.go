@@ -9,24 +9,43 @@ import (
 
 // A Client is a session.RedisClient that talks through a client of go-redis. It is safe for
 // concurrent use.
-type Client struct{ client redis.UniversalClient }
+type Client struct {
+	client         redis.UniversalClient
+	meetsDeadlines bool
+}
 
 // New returns a Client that talks through client, which stays the caller's to close.
-func New(client redis.UniversalClient) *Client { return &Client{client} }
+func New(client redis.UniversalClient) *Client {
+	return &Client{client: client, meetsDeadlines: meetsDeadlines(client)}
+}
 
-// Do sends a command and returns its reply. It returns when ctx ends: go-redis looks at deadlines
-// only if its ContextTimeoutEnabled is set, and what is left then ends with its own time-outs.
+// meetsDeadlines reports whether a client returns when the deadline of a context has passed.
+func meetsDeadlines(client redis.UniversalClient) bool {
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		return c.Options().ContextTimeoutEnabled
+	case *redis.Ring:
+		return c.Options().ContextTimeoutEnabled
+	}
+	return false
+}
+
+// Do sends a command and returns its reply. If ContextTimeoutEnabled is set, go-redis itself
+// returns when the deadline of ctx has passed. Otherwise another goroutine waits for the reply,
+// which takes longer, and Do returns when ctx ends; go-redis then ends with its own time-outs.
 func (c *Client) Do(ctx context.Context, args ...any) (any, error) {
+	if _, ok := ctx.Deadline(); ok && c.meetsDeadlines {
+		return c.do(ctx, args)
+	}
 	type result struct {
 		reply any
 		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		reply, err := c.client.Do(ctx, args...).Result()
-		if errors.Is(err, redis.Nil) {
-			err = nil
-		}
+		reply, err := c.do(ctx, args)
 		done <- result{reply, err}
 	}()
 	select {
@@ -35,4 +54,12 @@ func (c *Client) Do(ctx context.Context, args ...any) (any, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+func (c *Client) do(ctx context.Context, args []any) (any, error) {
+	reply, err := c.client.Do(ctx, args...).Result()
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return reply, err
 }

@@ -55,7 +55,7 @@ func startCluster(t *testing.T, args ...string) []*redistest.Server {
 
 // clusterOptions are those of a client that knows one node and is told of the others.
 func clusterOptions(nodes []*redistest.Server) *redis.ClusterOptions {
-	return &redis.ClusterOptions{Addrs: []string{nodes[0].Addr()}}
+	return &redis.ClusterOptions{Addrs: []string{nodes[0].Addr()}, ContextTimeoutEnabled: true}
 }
 
 // A sentinelSet is a master, its replica and the Sentinel that watches them.
@@ -98,7 +98,7 @@ func startSentinel(t *testing.T, args ...string) sentinelSet {
 }
 
 func (s sentinelSet) options() *redis.FailoverOptions {
-	return &redis.FailoverOptions{MasterName: setName, SentinelAddrs: []string{s.sentinel.Addr()}}
+	return &redis.FailoverOptions{MasterName: setName, SentinelAddrs: []string{s.sentinel.Addr()}, ContextTimeoutEnabled: true}
 }
 
 // closing closes a client when the test ends.
