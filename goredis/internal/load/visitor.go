@@ -24,14 +24,14 @@ type visitor struct {
 	// would not tell that they came too late.
 	alone sync.RWMutex
 
-	mu     sync.Mutex
-	state  state
-	since  time.Time // when what opens the session was last acknowledged
-	added  count     // by Increment
-	cart   count     // by Update
-	values map[string]*value
-	logins int
-	asking bool // the last sign-in or renewal had no answer, and no request since
+	mu         sync.Mutex
+	state      state
+	since      time.Time // when what opens the session was last acknowledged
+	added      count     // by Increment
+	cart       count     // by Update
+	values     map[string]*value
+	logins     int
+	unanswered time.Time // when the last sign-in or renewal ended without an answer, if no later request was served
 }
 
 type state int
@@ -92,12 +92,15 @@ func (v *visitor) send(path string, form url.Values) (o outcome, who string, bod
 	return o, who, body
 }
 
-// met judges whose session served a request of a visitor that has one.
-func (v *visitor) met(who string) {
+// met judges whose session served a request of a visitor that has one. One that began before a sign-in
+// had no answer tells nothing of it.
+func (v *visitor) met(who string, began time.Time) {
 	if who == v.id {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.asking = false
+		if began.After(v.unanswered) {
+			v.unanswered = time.Time{}
+		}
 		return
 	}
 	if who != "" {
@@ -108,7 +111,7 @@ func (v *visitor) met(who string) {
 	defer v.mu.Unlock()
 	if v.state == inside {
 		v.state = outside
-		if v.asking {
+		if !v.unanswered.IsZero() {
 			v.l.books.note(func(r *Report) { r.Unanswered++ })
 			return
 		}
@@ -157,13 +160,14 @@ func (v *visitor) change(path string, form url.Values, saving bool, note func(o 
 	if !v.isIn(inside) {
 		return
 	}
+	began := time.Now()
 	o, who, _ := v.send(path, form)
 	v.mu.Lock()
 	note(o)
 	v.mu.Unlock()
 	if o == stored {
 		v.l.books.note(func(r *Report) { r.Acknowledged++ })
-		v.met(who)
+		v.met(who, began)
 	}
 }
 
@@ -215,19 +219,21 @@ func (v *visitor) login(path string) {
 	val := v.values["login"]
 	val.last = n
 	v.mu.Unlock()
+	began := time.Now()
 	o, who, _ := v.send(path, url.Values{"who": {v.id}, "value": {strconv.Itoa(n)}})
 	v.mu.Lock()
-	v.asking = o != stored
-	if v.asking {
+	if o != stored {
+		v.unanswered = time.Now()
 		v.mu.Unlock()
 		return
 	}
+	v.unanswered = time.Time{}
 	val.acknowledged, val.at = n, time.Now()
 	v.since = val.at
 	v.mu.Unlock()
 	v.l.books.note(func(r *Report) { r.Acknowledged++ })
 	v.l.noteEnded(v.id, before)
-	v.met(who)
+	v.met(who, began)
 }
 
 // logout ends the session, and reports whether the visitor is gone.
@@ -264,11 +270,12 @@ func (v *visitor) look() {
 
 // read returns what the session holds.
 func (v *visitor) read() (found map[string]any, ok bool) {
+	began := time.Now()
 	o, who, body := v.send("/look", url.Values{})
 	if o != stored {
 		return nil, false
 	}
-	v.met(who)
+	v.met(who, began)
 	return found, json.Unmarshal(body, &found) == nil
 }
 
