@@ -77,10 +77,11 @@ func Names(lines []string, prefix string, suffix, limit int) (names []string) {
 			if line, ok = seek(line, prefix); !ok || len(line) < len(prefix)+suffix {
 				break
 			}
-			name := line[:len(prefix)+suffix]
-			if line = line[len(name):]; strings.HasPrefix(trimLeft(line), "=") && !strings.ContainsAny(name, "=; \t") {
+			name, rest := line[:len(prefix)+suffix], line[len(prefix)+suffix:]
+			if strings.HasPrefix(trimLeft(rest), "=") && !strings.ContainsAny(name, "=; \t") {
 				names = appendNew(names, name)
 			}
+			_, line, _ = strings.Cut(line, ";")
 		}
 	}
 	return names
@@ -130,13 +131,11 @@ func (p *pairs) next() bool {
 			p.line, p.lines = p.lines[0], p.lines[1:]
 			continue
 		}
-		if rest, ok = strings.CutPrefix(trimLeft(rest[len(p.name):]), "="); !ok {
-			p.line = rest
-			continue
+		rest, p.line, _ = strings.Cut(rest[len(p.name):], ";")
+		if value, ok := strings.CutPrefix(trimLeft(rest), "="); ok {
+			p.value = unquoted(trimRight(value))
+			return true
 		}
-		p.value, p.line, _ = strings.Cut(rest, ";")
-		p.value = unquoted(trimRight(p.value))
-		return true
 	}
 	return false
 }

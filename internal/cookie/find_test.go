@@ -37,6 +37,7 @@ var cookieTests = []struct {
 	{name: "five values", lines: []string{"s_c=1; s_c=2; s_c=3", "s_c=4; s_c=5"}, want: []string{"1", "2", "3", "4"}, tooMany: true},
 	{name: "name in another letter case", lines: []string{"S_C=v; s_C=w"}},
 	{name: "longer and shorter names", lines: []string{"s_cc=v; s_=w; xs_c=y; s_c_f=1"}},
+	{name: "name twice", lines: []string{"s_cs_c=v; s_c s_c=w; s_c\ts_c=x; s_cs_cs_c=y"}},
 	{name: "nameless cookie that looks like ours", lines: []string{"s_c; =s_c=v; =s_c"}},
 	{name: "name in a value", lines: []string{"a=s_c=v"}},
 	{name: "blanks and tabs around", lines: []string{" \t s_c=v\t ; a=1", "a=1;\ts_c =w"}, want: []string{"v", "w"}},
@@ -239,4 +240,23 @@ func BenchmarkFind(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestNames(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		want []string
+	}{
+		{line: ""},
+		{line: "s_c=v; s_c_f=1; s_c_1234567=v; s_c_123456789=v; xs_c_12345678=v; s_c_12345678"},
+		{line: "s_c_12345678=v", want: []string{"s_c_12345678"}},
+		{line: "a=1;\ts_c_a =v; s_c_bbbbbbbb = v; s_c_bbbbbbbb=w; s_c_aaaaaaaa=", want: []string{"s_c_bbbbbbbb", "s_c_aaaaaaaa"}},
+		{line: "s_c_aaaaaaaas_c_bbbbbbbb=v; a=s_c_cccccccc=v; s_c_aa;aaaaa=v; s_c_aa aaaaa=v"},
+		{line: "s_c_1=;s_c_22222222=;s_c_33333333=;s_c_44444444=;s_c_55555555=", want: []string{"s_c_22222222", "s_c_33333333", "s_c_44444444"}},
+	} {
+		for _, lines := range [][]string{{tt.line}, strings.Split(tt.line, ";"), {"", tt.line, tt.line}} {
+			assert.Equal(t, tt.want, cookie.Names(lines, "s_c_", 8, 3), "%q", lines)
+		}
+	}
+	assert.Empty(t, cookie.Names([]string{strings.Repeat("a;", 3000) + "s_c_12345678=v"}, "s_c_", 8, 3))
 }
