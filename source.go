@@ -104,9 +104,18 @@ func (src *source) expiredBy(rec *driver.Record, now time.Time) EventKind {
 	return EventExpiredIdle
 }
 
+// idleTimeout returns the idle timeout in force: that of the configuration if it is the shorter one.
+func (src *source) idleTimeout(rec *driver.Record) time.Duration {
+	limits := rec.Limits()
+	if !limits.Remembered {
+		limits.Idle = min(limits.Idle, src.limits.Idle)
+	}
+	return src.assurance.within(limits).Idle
+}
+
 // noteUseAfter returns how old the last noted use may become before a use is noted again.
 func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
-	idle := rec.Limits().Idle
+	idle := src.idleTimeout(rec)
 	if src.cookies != nil {
 		return idle / usePartInCookie
 	}
