@@ -26,10 +26,14 @@ func (s *Session) resolve(sv *save, err error) error {
 	case conflict.Key != "" && current.Accepts(sv.Expect):
 		return sv.updateAgain(current)
 	}
-	if _, remembered := current.ReplacedAt(sv.Expect); !remembered {
-		return ErrEnded
+	if _, remembered := current.ReplacedAt(sv.Expect); remembered {
+		return s.resolveReplaced(sv, current)
 	}
-	return s.resolveReplaced(sv, current)
+	if s.source.cookies != nil && sv.base.User() == "" { // whoever signed in from a copy of this visitor's cookies
+		sv.beginWithData(s.source)
+		return nil
+	}
+	return ErrEnded
 }
 
 // takeOver prepares the save of a Login, Regenerate or Remember whose session was lost before this

@@ -31,3 +31,27 @@ func TestSignOutWithTheVisitorsCookieEndsTheSignedInSessionForGood(t *testing.T)
 	v.Stranger().Visit(func(s *session.Session) { after, _ = s.User() }, "Cookie", cookies)
 	assert.Equal(t, before, after)
 }
+
+// Whoever has a copy of a visitor's cookies, or planted them, signs in from it and stays signed in. The other
+// one can sign in too, however often the secret was replaced meanwhile, with the data of its own cookies.
+func TestACopyOfAVisitorsCookiesKeepsNobodyFromSigningIn(t *testing.T) {
+	for _, user := range []string{"ann", "bob"} {
+		m := kit.NewManager(t, session.Config{Secret: session.NewSecret(), Cookie: session.CookieConfig{Revocation: "memory"}})
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("cart", 1) })
+		visitor := v.CookieHeader()
+		v.Visit(func(s *session.Session) { s.Login("ann"); s.Set("cart", 2) })
+		for range 5 { // the last four replaced secrets are remembered
+			v.Visit((*session.Session).Regenerate)
+		}
+		other := v.Stranger()
+		other.Visit(func(s *session.Session) { s.Login(user); require.NoError(t, s.Save()) }, "Cookie", visitor)
+		for who, want := range map[*kit.Visitor]string{v: "ann", other: user} {
+			who.Visit(func(s *session.Session) {
+				signedIn, _ := s.User()
+				assert.Equal(t, want, signedIn)
+				assert.Equal(t, who == v, s.GetInt("cart") == 2)
+			})
+		}
+	}
+}
