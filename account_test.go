@@ -183,6 +183,34 @@ func TestLockAfterAsksTheUserToSignInAgain(t *testing.T) {
 	})
 }
 
+// The cookie driver keeps the last activity in another cookie than what these write.
+func TestWhateverAnActiveUserDoesTheSessionIsNotLocked(t *testing.T) {
+	for name, do := range map[string]func(s *session.Session){
+		"regenerate":       (*session.Session).Regenerate,
+		"regenerate, save": func(s *session.Session) { s.Regenerate(); s.Save() },
+		"remember":         func(s *session.Session) { s.Remember(24 * time.Hour) },
+		"set":              func(s *session.Session) { s.Set("k", 1) },
+		"flash":            func(s *session.Session) { s.Set("k", 1); s.Save(); s.Flash("k", 2) },
+	} {
+		kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+			cfg.LockAfter, cfg.IdleTimeout = 15*time.Minute, 4*time.Hour
+			m := kit.NewManager(t, cfg)
+			c := kit.SetClock(m)
+			v := kit.NewVisitor(t, m)
+			kit.Login(v, "ann")
+			for range 4 {
+				c.Advance(10 * time.Minute)
+				require.Equal(t, "ann", kit.UserOf(v))
+			}
+			c.Advance(20 * time.Second) // too early for a note
+			v.Visit(do)
+			c.Advance(20 * time.Second)
+			assert.Equal(t, "ann", kit.UserOf(v), "after %s", name)
+			assert.Equal(t, "ann", kit.UserOf(v), "after %s, and a page", name)
+		})
+	}
+}
+
 // Reset and Flush clear what the application stored. Who is signed in is not part of that.
 func TestFlushLeavesTheUserSignedIn(t *testing.T) {
 	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {

@@ -46,8 +46,12 @@ func (d *cookieDriver) dataName(t *token) string {
 
 // isDataName reports whether a cookie may be the data of a token.
 func (d *cookieDriver) isDataName(name string) bool {
-	n := len(d.name)
-	return len(name) == n+1+dataSuffix && name[:n] == d.name && name[n] == '_'
+	suffix, ok := strings.CutPrefix(name, d.name+"_")
+	if !ok || len(suffix) != dataSuffix {
+		return false
+	}
+	_, err := base64.RawURLEncoding.DecodeString(suffix)
+	return err == nil
 }
 
 // An openedCookie is what one of the three cookies holds.
@@ -230,28 +234,29 @@ func (s *Session) withLastUse(t *token, rec *driver.Record, now time.Time) *driv
 	return rec
 }
 
-// addData adds the line of the data cookie if it changes, and removes data of other identities. At most
-// the given number of lines deletes variants of it.
-func (s *Session) addData(add func(name string, lines ...string), ended bool, variants int) {
-	d, name := s.source.cookies, ""
+// addData adds the line of the data cookie if it changes or several came, and removes data of other
+// identities.
+func (s *Session) addData(w *lineWriter, ended bool) {
 	changed := s.hasNewCookie() && (s.token != s.loaded.token || s.hasNewContent())
+	if !changed && !ended && !s.loaded.several && !s.loaded.severalData {
+		return
+	}
+	d, name, came := s.source.cookies, "", ""
 	if s.stored != nil {
 		name = d.dataName(s.token)
 	}
-	if changed || s.stored != nil && s.loaded.severalData {
-		var lines []string
-		if s.loaded.severalData {
-			lines = s.expireVariants(name, variants)
-		}
-		add(name, append(lines, s.seal(name, "", s.stored.AppendWithoutHistory))...)
+	if s.loaded.token != nil {
+		came = d.dataName(s.loaded.token)
 	}
-	if !changed && !ended && !s.loaded.several {
-		return
+	several := s.loaded.severalData && name == came
+	if changed || name != "" && several && w.variants > 0 {
+		w.add(name, s.seal(name, "", s.stored.AppendWithoutHistory), several)
 	}
 	for _, stray := range cookie.Names(s.request.cookies, d.name+"_", dataSuffix, maxStrays) {
-		if stray != name && (ended || d.opens(stray, s.request.cookies)) {
-			add(stray, s.request.manager.cookies.Expire(stray, s.secure()))
+		if stray == name || !d.isDataName(stray) || !ended && !d.opens(stray, s.request.cookies) {
+			continue
 		}
+		w.remove(stray, stray != came || s.loaded.severalData) // an earlier response has removed others in vain
 	}
 }
 

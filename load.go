@@ -163,8 +163,7 @@ func (s *Session) choose(found *cookie.Values) (candidate, error) {
 			return best, err
 		case c.status == live && best.status == live && !sameSession(c.record, best.record):
 			return candidate{status: absent}, nil
-		case c.status == live && (best.status != live || !c.record.UsedAt().Before(best.record.UsedAt())),
-			best.status == absent:
+		case c.status == live && (best.status != live || follows(c.record, best.record)), best.status == absent:
 			best = c
 		}
 	}
@@ -194,7 +193,18 @@ func (s *Session) adopt(c candidate) {
 	s.retireJoined()
 }
 
-func sameSession(a, b *driver.Record) bool { return a.ID() == b.ID() && a.User() == b.User() }
+// sameSession reports whether two records are of one session. A visitor who signs in keeps the id.
+func sameSession(a, b *driver.Record) bool {
+	return a.ID() == b.ID() && (a.User() == b.User() || a.User() == "" || b.User() == "")
+}
+
+// follows reports whether a record of a session is as new as another one.
+func follows(a, b *driver.Record) bool {
+	if a.User() != b.User() {
+		return b.User() == ""
+	}
+	return !a.UsedAt().Before(b.UsedAt())
+}
 
 // addressToken returns the token of the client's address under ByClientIP. A header says nothing
 // about the address, because any client can send one.

@@ -24,40 +24,75 @@ func (r *requestState) writeHeader(sessions []*Session) {
 	}
 }
 
+// A lineWriter adds the Set-Cookie lines of a session to a header.
+type lineWriter struct {
+	session  *Session
+	header   http.Header
+	size     int // of the lines, bytes
+	variants int // how many more lines may delete variants of cookies
+}
+
+// add adds the line of a cookie, "" if it only deletes variants: cookies of the name that are left from
+// other attributes, or set by other hosts. They go first, because some clients take one of those lines
+// for the current cookie.
+func (w *lineWriter) add(name, line string, withVariants bool) {
+	var few [1]string
+	lines := few[:0]
+	if r := w.session.request; withVariants {
+		lines = r.manager.cookies.ExpireVariants(name, r.incoming.Host, r.incoming.URL.EscapedPath(),
+			w.session.secure(), w.variants)
+		w.variants -= len(lines)
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	cookie.Add(w.header, name, lines...)
+	for _, line := range lines {
+		w.size += len(line)
+	}
+}
+
+// remove adds the line that deletes a cookie.
+func (w *lineWriter) remove(name string, withVariants bool) {
+	w.add(name, w.session.request.manager.cookies.Expire(name, w.session.secure()), withVariants)
+}
+
 // writeCookies adds the Set-Cookie lines of a session. A cookie that the client has is never repeated, so
 // that a late response does not bring an old one back.
 func (s *Session) writeCookies(h http.Header) {
 	if s.source.byIP || s.loaded.status == anonymous { // in an outage nothing is known of the client's cookies
 		return
 	}
-	size := 0
-	add := func(name string, lines ...string) {
-		cookie.Add(h, name, lines...)
-		for _, line := range lines {
-			size += len(line)
-		}
-	}
-	ended, variants := s.endings.called() && s.cookieCame(), cookie.MaxVariants
-	if s.loaded.several || ended {
-		lines := s.cookieLines(ended)
-		add(s.source.cookie, lines...)
-		variants -= len(lines)
-	} else if s.hasNewCookie() && s.token != s.loaded.token {
-		add(s.source.cookie, s.tokenLine())
-	}
+	w := lineWriter{session: s, header: h, variants: cookie.MaxVariants}
+	ended := s.endings.called() && s.cookieCame()
+	s.addToken(&w, ended)
 	if s.source.cookies != nil {
-		s.addData(add, ended, max(variants, 0))
+		s.addData(&w, ended)
 	}
-	s.addHint(add)
+	s.addHint(&w)
 	s.expireOld(h)
-	if size > largeCookies {
-		s.request.manager.log.largeCookies(s, size)
+	if w.size > largeCookies {
+		s.request.manager.log.largeCookies(s, w.size)
 	}
 }
 
 // largeCookies is how many bytes of Set-Cookie lines are worth a warning: the buffer for a header has
 // 4 KB in many proxies.
 const largeCookies = 2560
+
+// addToken adds the line of the cookie that holds the token, if the client gets another one, several came
+// or the session was ended.
+func (s *Session) addToken(w *lineWriter, ended bool) {
+	name, several := s.source.cookie, s.loaded.several || ended
+	switch {
+	case s.stored != nil && (several || s.hasNewCookie() && s.token != s.loaded.token):
+		w.add(name, s.tokenLine(), several)
+	case ended:
+		w.remove(name, true)
+	case several:
+		w.add(name, "", true)
+	}
+}
 
 // tokenLine returns the line of the cookie that holds the token of the session.
 func (s *Session) tokenLine() string {
@@ -72,25 +107,6 @@ func (s *Session) tokenLine() string {
 func (s *Session) setLine(name string, value []byte) string {
 	now := s.now()
 	return s.request.manager.cookies.Set(name, value, s.maxAge(now), s.secure(), now)
-}
-
-// cookieLines returns the Set-Cookie lines of a response that ends a session, or of a request with several
-// different cookies of the name. Those are left from other attributes, or set by other hosts: all but the
-// current one are expired first.
-func (s *Session) cookieLines(ended bool) []string {
-	lines := s.expireVariants(s.source.cookie, cookie.MaxVariants)
-	switch {
-	case s.stored != nil: // some clients take a line above for the current cookie
-		lines = append(lines, s.tokenLine())
-	case ended:
-		lines = append(lines, s.request.manager.cookies.Expire(s.source.cookie, s.secure()))
-	}
-	return lines
-}
-
-func (s *Session) expireVariants(name string, most int) []string {
-	r := s.request.incoming
-	return s.request.manager.cookies.ExpireVariants(name, r.Host, r.URL.EscapedPath(), s.secure(), most)
 }
 
 // hasNewCookie reports whether the client does not have the session's cookie yet. It gets that of a
@@ -126,48 +142,45 @@ func (s *Session) maxAge(now time.Time) time.Duration {
 // addHint sets or clears the cookie that says that flash is pending, and when the session was last used
 // if no other cookie says so. Of a session that was lost meanwhile it says nothing: the request that
 // replaced the token may have stored flash and said so. Nor of one that this process cannot open.
-func (s *Session) addHint(add func(name string, lines ...string)) {
+func (s *Session) addHint(w *lineWriter) {
 	if s.isLost() || s.source.cookies != nil && s.stored == nil && !s.endings.called() && s.cookieCame() {
 		return
 	}
-	came := s.hint()
+	had, use, several := s.hint()
 	want := noFlash
 	if s.hasFlash() {
 		want = hintValue
 	}
+	changed := had != want || use != "" && s.token != s.loaded.token
+	several = several || had == hintValue && (s.loaded.record == nil || !s.loaded.record.HasFlash())
+	name := s.source.hint
 	switch {
-	case s.token != s.loaded.token: // the last use is of another identity
-	case s.hasNewCookie() && !s.hasNewContent():
-		add(s.source.hint, s.sealUse(want))
-		return
-	case came != "":
-		want += came[1:]
-	}
-	switch {
-	case want == came, want == noFlash && came == "":
+	case s.hasNewCookie() && s.token == s.loaded.token && !s.hasNewContent(), // nothing else notes this use
+		s.stored != nil && use != "" && (changed || several):
+		w.add(name, s.sealUse(want), several)
+	case !changed && !several:
 	case want == noFlash:
-		add(s.source.hint, s.request.manager.cookies.Expire(s.source.hint, s.secure()))
+		w.remove(name, several)
 	default:
-		add(s.source.hint, s.setLine(s.source.hint, []byte(want)))
+		w.add(name, s.setLine(name, []byte(want)), several)
 	}
 }
 
-// hint returns the value of the flash cookie that came, "" if none did. Of several, it is one that says
-// that flash is pending.
-func (s *Session) hint() (came string) {
+// hint returns what the flash cookie that came says of flash, and the last use behind that, sealed. Of
+// several, it is one that says that flash is pending.
+func (s *Session) hint() (had, use string, several bool) {
+	had = noFlash
 	if !s.request.hinted && s.source.cookies == nil {
-		return ""
+		return had, "", false
 	}
 	found := cookie.Find(s.request.cookies, s.source.hint)
 	for _, text := range found.List() {
-		switch {
-		case strings.HasPrefix(text, hintValue):
-			return text
-		case strings.HasPrefix(text, noFlash):
-			came = text
+		if strings.HasPrefix(text, hintValue) {
+			return hintValue, text[1:], len(found.List()) > 1
 		}
+		use = strings.TrimPrefix(text, noFlash)
 	}
-	return came
+	return had, use, len(found.List()) > 1
 }
 
 func (s *Session) secure() bool {
