@@ -88,7 +88,7 @@ func (c Config) driverProblem(name string, d driver.Driver) string {
 			"choose another name", reserved)
 	case isHint && slices.Contains(c.driverNames(), hinted):
 		return fmt.Sprintf("the name of the flash cookie of driver %q: choose another name", hinted)
-	case (&cookieDriver{name: builtinCookie}).isDataName(name):
+	case (&cookieDriver{dataPrefix: builtinCookie + "_"}).isDataName(name):
 		return "the name of a data cookie of the cookie driver: choose another name"
 	case d == nil:
 		return "the driver is nil"

@@ -29,6 +29,7 @@ const maxCookie = 4096 // bytes of name and value: RFC 6265bis, section 5.6
 type cookieDriver struct {
 	keys       *sealed.Keyring
 	name       string // of the identity cookie
+	dataPrefix string // of the names of data cookies
 	revocation *revocation
 	ended      recentIDs
 	recent     recentlyOpened
@@ -42,7 +43,7 @@ func newCookieDriver(cfg *Config, name string) (*cookieDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &cookieDriver{keys: keys, name: name}
+	d := &cookieDriver{keys: keys, name: name, dataPrefix: name + "_"}
 	d.scratch.New = func() any { return new([2 * maxCookie]byte) }
 	return d, nil
 }
@@ -113,7 +114,7 @@ func (d *cookieDriver) End(ctx context.Context, base *driver.Record, e *driver.E
 
 // fits returns a *SizeError if a record is too large for the data cookie.
 func (d *cookieDriver) fits(rec *driver.Record) error {
-	size := len(d.name) + 1 + dataSuffix + sealed.SealedLen(rec.SizeWithoutHistory())
+	size := len(d.dataPrefix) + dataSuffix + sealed.SealedLen(rec.SizeWithoutHistory())
 	if size <= maxData {
 		return nil
 	}

@@ -41,12 +41,12 @@ var errForeign = errors.New("session: the cookie is not ours")
 func (d *cookieDriver) dataName(t *token) string {
 	var text [dataSuffix]byte
 	base64.RawURLEncoding.Encode(text[:], t.digest[:dataHash])
-	return d.name + "_" + string(text[:])
+	return d.dataPrefix + string(text[:])
 }
 
 // isDataName reports whether a cookie may be the data of a token.
 func (d *cookieDriver) isDataName(name string) bool {
-	suffix, ok := strings.CutPrefix(name, d.name+"_")
+	suffix, ok := strings.CutPrefix(name, d.dataPrefix)
 	if !ok || len(suffix) != dataSuffix {
 		return false
 	}
@@ -245,18 +245,18 @@ func (s *Session) addData(w *lineWriter, ended bool) {
 	if s.stored != nil {
 		name = d.dataName(s.token)
 	}
-	if s.loaded.token != nil {
+	if came = name; s.token != s.loaded.token && s.loaded.token != nil {
 		came = d.dataName(s.loaded.token)
 	}
 	several := s.loaded.severalData && name == came
 	if changed || name != "" && several && w.variants > 0 {
 		w.add(name, s.seal(name, "", s.stored.AppendWithoutHistory), several)
+		w.sentData = true
 	}
-	for _, stray := range cookie.Names(s.request.cookies, d.name+"_", dataSuffix, maxStrays) {
-		if stray == name || !d.isDataName(stray) || !ended && !d.opens(stray, s.request.cookies) {
-			continue
+	for _, stray := range cookie.Names(s.request.cookies, d.dataPrefix, dataSuffix, maxStrays, name) {
+		if d.isDataName(stray) && (ended || d.opens(stray, s.request.cookies)) {
+			w.remove(stray, stray != came || s.loaded.severalData) // an earlier response has removed others in vain
 		}
-		w.remove(stray, stray != came || s.loaded.severalData) // an earlier response has removed others in vain
 	}
 }
 

@@ -30,6 +30,7 @@ type lineWriter struct {
 	header   http.Header
 	size     int // of the lines, bytes
 	variants int // how many more lines may delete variants of cookies
+	sentData bool
 }
 
 // add adds the line of a cookie, "" if it only deletes variants: cookies of the name that are left from
@@ -155,7 +156,7 @@ func (s *Session) addHint(w *lineWriter) {
 	several = several || had == hintValue && (s.loaded.record == nil || !s.loaded.record.HasFlash())
 	name := s.source.hint
 	switch {
-	case s.hasNewCookie() && s.token == s.loaded.token && !s.hasNewContent(), // nothing else notes this use
+	case s.source.cookies != nil && s.hasNewCookie() && !w.sentData, // nothing else notes this use
 		s.stored != nil && use != "" && (changed || several):
 		w.add(name, s.sealUse(want), several)
 	case !changed && !several:

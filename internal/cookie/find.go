@@ -66,8 +66,9 @@ func HasPrefix(lines []string, name, prefix string) bool {
 	return false
 }
 
-// Names returns the first limit different names that begin with prefix and have suffix bytes more.
-func Names(lines []string, prefix string, suffix, limit int) (names []string) {
+// Names returns the first limit different names other than known that begin with prefix and have suffix
+// bytes more.
+func Names(lines []string, prefix string, suffix, limit int, known string) (names []string) {
 	if tooManyPairs(lines) {
 		return nil
 	}
@@ -78,7 +79,7 @@ func Names(lines []string, prefix string, suffix, limit int) (names []string) {
 				break
 			}
 			name, rest := line[:len(prefix)+suffix], line[len(prefix)+suffix:]
-			if strings.HasPrefix(trimLeft(rest), "=") && !strings.ContainsAny(name, "=; \t") {
+			if name != known && strings.HasPrefix(trimLeft(rest), "=") && !strings.ContainsAny(name, "=; \t") {
 				names = appendNew(names, name)
 			}
 			_, line, _ = strings.Cut(line, ";")

@@ -249,14 +249,14 @@ func TestNames(t *testing.T) {
 	}{
 		{line: ""},
 		{line: "s_c=v; s_c_f=1; s_c_1234567=v; s_c_123456789=v; xs_c_12345678=v; s_c_12345678"},
-		{line: "s_c_12345678=v", want: []string{"s_c_12345678"}},
+		{line: "s_c_12345678=v; s_c_known_12=v", want: []string{"s_c_12345678"}},
 		{line: "a=1;\ts_c_a =v; s_c_bbbbbbbb = v; s_c_bbbbbbbb=w; s_c_aaaaaaaa=", want: []string{"s_c_bbbbbbbb", "s_c_aaaaaaaa"}},
 		{line: "s_c_aaaaaaaas_c_bbbbbbbb=v; a=s_c_cccccccc=v; s_c_aa;aaaaa=v; s_c_aa aaaaa=v"},
 		{line: "s_c_1=;s_c_22222222=;s_c_33333333=;s_c_44444444=;s_c_55555555=", want: []string{"s_c_22222222", "s_c_33333333", "s_c_44444444"}},
 	} {
 		for _, lines := range [][]string{{tt.line}, strings.Split(tt.line, ";"), {"", tt.line, tt.line}} {
-			assert.Equal(t, tt.want, cookie.Names(lines, "s_c_", 8, 3), "%q", lines)
+			assert.Equal(t, tt.want, cookie.Names(lines, "s_c_", 8, 3, "s_c_known_12"), "%q", lines)
 		}
 	}
-	assert.Empty(t, cookie.Names([]string{strings.Repeat("a;", 3000) + "s_c_12345678=v"}, "s_c_", 8, 3))
+	assert.Empty(t, cookie.Names([]string{strings.Repeat("a;", 3000) + "s_c_12345678=v"}, "s_c_", 8, 3, ""))
 }
