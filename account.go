@@ -60,8 +60,7 @@ func (s *Session) Login(user string) {
 
 func (s *Session) mayLogin(user string) bool {
 	s.open()
-	switch {
-	case user == "" || len(user) > maxUser:
+	if user == "" || len(user) > maxUser {
 		s.rejectRequest(fmt.Errorf("session: sign in: a user's name has 1 to %d bytes, this one has %d", maxUser, len(user)))
 		return false
 	}

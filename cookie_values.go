@@ -32,11 +32,6 @@ const (
 	largestKeys = 3               // keys that a SizeError names
 )
 
-// errTampered says that a cookie names one of our secrets and fails authentication.
-var errTampered = errors.New("session: the cookie failed authentication")
-
-var errForeign = errors.New("session: the cookie is not ours")
-
 // dataName returns the name of the data cookie of a token.
 func (d *cookieDriver) dataName(t *token) string {
 	var text [dataSuffix]byte
@@ -63,11 +58,11 @@ type openedCookie struct {
 	use        lastUse        // of a flash cookie
 }
 
-// A lastUse is when a session was last used, and when its user was last active: zero without
-// Config.LockAfter.
+// A lastUse is what stands in the flash cookie behind the hint.
 type lastUse struct {
-	digest     driver.Digest // of the secret
-	used, seen time.Time
+	digest driver.Digest // of the secret
+	used   time.Time     // when the session was last used
+	seen   time.Time     // when its user was last active; zero without Config.LockAfter
 }
 
 // recentlyOpened keeps what was opened, because a browser presents the same cookies with every request,
@@ -79,10 +74,11 @@ func (r *recentlyOpened) slot(text string) *atomic.Pointer[openedCookie] {
 	return &r[text[10]<<2^text[11]]
 }
 
-// unseal opens the value of the named cookie. read sets what it holds, and must not keep plain.
+// unseal opens the value of the named cookie. read sets what it holds, and must not keep plain. The error is
+// sealed.ErrOpen or sealed.ErrNotOurs.
 func (d *cookieDriver) unseal(name, text string, read func(c *openedCookie, plain []byte) error) (*openedCookie, error) {
 	if len(text) < sealed.SealedLen(0) {
-		return nil, errForeign
+		return nil, sealed.ErrNotOurs
 	}
 	slot := d.recent.slot(text)
 	if c := slot.Load(); c != nil && c.text == text && c.name == name {
@@ -91,15 +87,12 @@ func (d *cookieDriver) unseal(name, text string, read func(c *openedCookie, plai
 	scratch := d.scratch.Get().(*[2 * maxCookie]byte)
 	defer d.scratch.Put(scratch)
 	plain, err := d.keys.Open(scratch[:], name, text)
-	switch {
-	case errors.Is(err, sealed.ErrOpen):
-		return nil, errTampered
-	case err != nil:
-		return nil, errForeign
+	if err != nil {
+		return nil, err
 	}
 	c := &openedCookie{name: strings.Clone(name), text: strings.Clone(text)}
 	if err := read(c, plain); err != nil {
-		return nil, errForeign
+		return nil, sealed.ErrNotOurs
 	}
 	slot.Store(c)
 	return c, nil
@@ -123,7 +116,7 @@ func (s *Session) seal(name, prefix string, appendPlain func(dst []byte) []byte)
 func (d *cookieDriver) openIdentity(text string) (*openedCookie, error) {
 	return d.unseal(d.name, text, func(c *openedCookie, plain []byte) error {
 		if len(plain) != tokenBytes {
-			return errForeign
+			return sealed.ErrNotOurs
 		}
 		c.token = tokenOf(d.name, (*[tokenBytes]byte)(plain))
 		c.dataName = d.dataName(c.token)
@@ -139,7 +132,7 @@ func (d *cookieDriver) openData(t *token, name, text string, now time.Time) (*dr
 	}
 	rec := c.record
 	if rec.ID() != t.id || !rec.Accepts(t.digest) || isAhead(rec.CreatedAt(), now) || isAhead(rec.UsedAt(), now) {
-		return nil, errForeign
+		return nil, sealed.ErrNotOurs
 	}
 	return rec, nil
 }
@@ -155,7 +148,7 @@ func (d *cookieDriver) unsealData(name, text string) (*openedCookie, error) {
 func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (lastUse, error) {
 	c, err := d.unseal(name, text, func(c *openedCookie, plain []byte) error {
 		if len(plain) != useBytes {
-			return errForeign
+			return sealed.ErrNotOurs
 		}
 		c.use.digest = driver.Digest(plain)
 		times := plain[len(c.use.digest):]
@@ -172,13 +165,15 @@ func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (last
 // isAhead reports whether a time was made by a clock that is too far ahead of this one.
 func isAhead(t, now time.Time) bool { return t.After(now.Add(clockSkew)) }
 
-// openCookies returns the token in an identity cookie, and the record in its data cookie. Without a
-// readable data cookie there is no session: else whoever deletes it could undo what it says.
-func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Record, error) {
+// openCookies returns the token in an identity cookie and the record in its data cookie, nil for what does
+// not open. Without a readable data cookie there is no session: else whoever deletes it could undo what it
+// says.
+func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Record) {
 	d := s.source.cookies
 	identity, err := d.openIdentity(text)
 	if err != nil {
-		return nil, nil, s.noteUnopened(err)
+		s.noteUnopened(err)
+		return nil, nil
 	}
 	t, name := identity.token, identity.dataName
 	found := cookie.Find(s.request.cookies, name)
@@ -189,7 +184,7 @@ func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Recor
 	for _, text := range found.List() {
 		rec, err := d.openData(t, name, text, now)
 		if err != nil {
-			_ = s.noteUnopened(err)
+			s.noteUnopened(err)
 		} else if newest == nil || !rec.UsedAt().Before(newest.UsedAt()) {
 			newest = rec
 		}
@@ -197,20 +192,19 @@ func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Recor
 	if newest != nil {
 		newest = s.withLastUse(t, newest, now)
 	}
-	return t, newest, nil
+	return t, newest
 }
 
-// noteUnopened reports a cookie that somebody has changed, and returns its error.
-func (s *Session) noteUnopened(err error) error {
-	if errors.Is(err, errTampered) {
+// noteUnopened reports a cookie that names one of our secrets and fails authentication.
+func (s *Session) noteUnopened(err error) {
+	if errors.Is(err, sealed.ErrOpen) {
 		s.source.stats.tampered.Add(1)
 		s.request.manager.log.tampered(s)
 		s.emit(EventTampered, nil)
 	}
-	return err
 }
 
-// withLastUse returns the record with the last use that the use cookie knows of. It is opened only if
+// withLastUse returns the record with the last use that the flash cookie knows of. It is opened only if
 // the record's own is old enough to matter.
 func (s *Session) withLastUse(t *token, rec *driver.Record, now time.Time) *driver.Record {
 	if now.Sub(rec.UsedAt()) < s.source.noteUseAfter(rec) && s.source.lockAfter <= 0 && !s.isPassive() {
@@ -223,7 +217,7 @@ func (s *Session) withLastUse(t *token, rec *driver.Record, now time.Time) *driv
 		}
 		last, err := s.source.cookies.openUse(t, s.source.hint, text[1:], now)
 		if err != nil {
-			_ = s.noteUnopened(err)
+			s.noteUnopened(err)
 			continue
 		}
 		if last.used.After(rec.UsedAt()) {

@@ -32,7 +32,7 @@ type loadResult struct {
 	severalData bool           // of the data cookie's name
 	forFlash    bool           // opened only to expire pending flash: that fails no request
 	walks       int32          // look-ups in the data of stored
-	seen        driver.Milli   // last activity that the use cookie knows of
+	seen        driver.Milli   // last activity that the flash cookie knows of
 	at          time.Time      // flash and locks are judged by it
 	record      *driver.Record // of status live
 	arrived     *driver.Record // as it came with the request, with its flash
@@ -244,8 +244,8 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 		}
 		return candidate{status: absent}, nil
 	}
-	t, rec, err := s.openCookies(text, s.loaded.at)
-	if err != nil || rec == nil {
+	t, rec := s.openCookies(text, s.loaded.at)
+	if rec == nil {
 		return candidate{status: absent}, nil
 	}
 	return s.tryToken(t, rec, s.loaded.at)
@@ -356,7 +356,7 @@ func (s *Session) presented(most int) (all []endable, more bool) {
 			if t, ok := parseToken(s.source.cookie, text); ok {
 				all = append(all, s.endable(t, nil))
 			}
-		} else if t, rec, err := s.openCookies(text, s.now()); err == nil {
+		} else if t, rec := s.openCookies(text, s.now()); t != nil {
 			all = append(all, s.endable(t, rec))
 		}
 	}

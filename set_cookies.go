@@ -110,8 +110,8 @@ func (s *Session) setLine(name string, value []byte) string {
 	return s.request.manager.cookies.Set(name, value, s.maxAge(now), s.secure(), now)
 }
 
-// hasNewCookie reports whether the client does not have the session's cookie yet. It gets that of a
-// Login once the session of the user before has ended.
+// hasNewCookie reports whether the client does not have the session's token yet, or, on the cookie driver,
+// its record. It gets those of a Login once the session of the user before has ended.
 func (s *Session) hasNewCookie() bool {
 	if s.stored == nil || s.source.byIP || len(s.endings.after) > 0 {
 		return false
