@@ -21,7 +21,8 @@ const (
 	EventCreated EventKind = "created"
 
 	// EventOpened: a client presented a new session for the first time, so it keeps cookies.
-	// Parallel requests may each report it.
+	// Parallel requests may each report it. On the cookie driver each request does until its use is
+	// noted: for a tenth of the idle timeout, or until the data change.
 	EventOpened EventKind = "opened"
 
 	// EventRegenerated: the token of a session was replaced.
