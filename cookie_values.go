@@ -65,8 +65,8 @@ type lastUse struct {
 	seen   time.Time     // when its user was last active; zero without Config.LockAfter
 }
 
-// recentlyOpened keeps what was opened, because a browser presents the same cookies with every request,
-// and most of the time of opening one goes into preparing its message key. It is indexed by two
+// recentlyOpened keeps what was opened or sealed, because a browser presents the same cookies with every
+// request, and most of the time of opening one goes into preparing its message key. It is indexed by two
 // characters of the nonce.
 type recentlyOpened [256]atomic.Pointer[openedCookie]
 
@@ -244,7 +244,7 @@ func (s *Session) addData(w *lineWriter, ended bool) {
 	}
 	several := s.loaded.severalData && name == came
 	if changed || name != "" && several && w.variants > 0 {
-		w.add(name, s.seal(name, "", s.stored.AppendWithoutHistory), several)
+		w.add(name, s.sealData(name), several)
 		w.sentData = true
 	}
 	for _, stray := range cookie.Names(s.request.cookies, d.dataPrefix, dataSuffix, maxStrays, name) {
@@ -268,6 +268,20 @@ func (s *Session) hasNewContent() bool {
 	came := s.loaded.record
 	return came == nil || !s.stored.HasValuesOf(came) ||
 		accountOf(s.stored, accountHints) != accountOf(came, accountHints)
+}
+
+// sealData returns the line of the data cookie, and keeps what it holds: the client's next request most
+// likely presents it.
+func (s *Session) sealData(name string) string {
+	var rec *driver.Record
+	line := s.seal(name, "", func(dst []byte) []byte {
+		plain := s.stored.AppendWithoutHistory(dst)
+		rec, _ = driver.ParseRecord(plain) // as unsealData will
+		return plain
+	})
+	text, _, _ := strings.Cut(line[len(name)+1:], ";")
+	s.source.cookies.recent.slot(text).Store(&openedCookie{name: name, text: text, record: rec})
+	return line
 }
 
 // sealUse returns the line of the flash cookie with the last use.

@@ -29,7 +29,7 @@ type work struct {
 var (
 	unopened = &work{name: "not opened", do: func(p *pages, c *client) { c.get(p.untouched) }}
 	readOne  = &work{name: "read one of five", do: func(p *pages, c *client) { c.get(p.read) }}
-	writeOne = &work{name: "read and write one", do: func(p *pages, c *client) { c.get(p.write) }}
+	writeOne = &work{name: "read and write one", do: func(p *pages, c *client) { c.get(p.write); c.keep() }} // as browsers do
 	flash    = &work{name: "flash round", do: flashRound}
 	first    = &work{name: "first write", fresh: true, do: func(p *pages, c *client) { c.get(p.fill) }}
 
