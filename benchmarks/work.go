@@ -56,7 +56,7 @@ const (
 )
 
 // notes is the large payload: with the rest it is about what a sealed cookie can hold.
-var notes = strings.Repeat("All work and no play. ", 128)[:2750]
+var notes = strings.Repeat("All work and no play. ", 128)[:2300]
 
 // begin fills the client's session.
 func (p *pages) begin(c *client) {
