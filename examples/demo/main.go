@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -35,6 +36,11 @@ func main() {
 	secure := flag.Bool("tls", false, "serve HTTPS with a self-signed certificate")
 	metrics := flag.String("metrics", "", "where to serve metrics for Prometheus, such as 127.0.0.1:9091; logs events, too")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(flag.CommandLine.Output(), "demo: unknown argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
 	if err := run(*driver, *file, *address, *metrics, *secure); err != nil {
 		log.Fatal(err)
 	}
@@ -62,12 +68,22 @@ func run(driver, file, address, metricsAddress string, secure bool) error {
 		}
 		defer metricsServer.Close()
 	}
+	if err := ping(a.manager); err != nil {
+		log.Printf("sessions cannot be reached, and pages that use them answer 503 until they can: %v", err)
+	}
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
 	return serve(server, listener, secure)
+}
+
+// ping asks the drivers in use, for a second.
+func ping(m *session.Manager) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return m.Ping(ctx)
 }
 
 // configure reads the file, if there is one, and applies the flags to it.
