@@ -73,8 +73,8 @@ func (p *pool) Do(ctx context.Context, args ...any) (any, error) {
 	if result == joinedDial {
 		patience = 0
 	}
+	p.retries.Add(1)
 	for until := time.Now().Add(patience); ; {
-		p.retries.Add(1)
 		reply, result, again := p.try(ctx, s, args)
 		isAway := result == noServer || result == joinedDial || says(again, "LOADING")
 		if isAway && time.Now().Before(until) && sleep(ctx, awaitPause) {
