@@ -134,6 +134,9 @@ func (r *requestState) openPendingFlash() {
 }
 
 func (r *requestState) openForFlash(src *source) {
+	if r.session().isFrom(src) {
+		return // its flash is that of the session that imports it
+	}
 	if s, err := r.using(src.name); err == nil {
 		s.openForFlash()
 	}
@@ -184,7 +187,10 @@ func (s *Session) use() error {
 	if s.stored == nil {
 		return nil
 	}
-	if s.isMoving() {
+	switch {
+	case s.isMoving() && s.request.reached(phaseCommitted):
+		return nil // the client could not be told of its new cookie
+	case s.isMoving():
 		return s.storeMoved()
 	}
 	sv := s.newSave()

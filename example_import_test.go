@@ -103,7 +103,7 @@ func ExampleImporter() {
 func ExampleOldCookie() {
 	c := &session.OldCookie{ID: "7Yx...", Expire: []*http.Cookie{{Name: "sid", Path: "/"}}}
 	fmt.Printf("%+v\n", c)
-	// Output: session.OldCookie(redacted)
+	// Output: old session (redacted)
 }
 
 // A user who was remembered for thirty days, twenty of which are left.

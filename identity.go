@@ -28,6 +28,9 @@ type endable struct {
 	secret driver.Digest
 	record *driver.Record
 	token  *token // if this request had the session
+
+	// imported is set if parallel requests move or end the session too: it may not be stored yet, or any more.
+	imported bool
 }
 
 // maxPresented is how many cookies of its name a sign-out ends.
@@ -37,7 +40,7 @@ var errTooManyCookies = fmt.Errorf("session: end: the request has more than %d c
 	"and the rest may open sessions: ask the user to clear the site's cookies", maxPresented)
 
 func (s *Session) endable(t *token, rec *driver.Record) endable {
-	return endable{id: t.id, secret: t.digest, record: rec, token: t}
+	return endable{id: t.id, secret: t.digest, record: rec, token: t, imported: s.importing != nil && t == s.importing.token}
 }
 
 // Regenerate gives the session a new token when the request is committed: same data, and the old
@@ -113,8 +116,14 @@ func (s *Session) endSession(reason string) {
 	if more {
 		s.rejectRequest(errTooManyCookies)
 	}
-	if s.token != nil {
+	if s.importing == nil {
+		s.importing = s.oldCookie()
+	}
+	switch {
+	case s.token != nil:
 		presented = append([]endable{s.endable(s.token, s.stored)}, presented...)
+	case s.importing != nil:
+		presented = append(presented, s.endable(s.importing.token, nil))
 	}
 	if sv != nil && sv.token != nil {
 		presented = append(presented, s.endable(sv.token, nil))
@@ -124,9 +133,6 @@ func (s *Session) endSession(reason string) {
 	}
 	for _, e := range presented {
 		s.endings.add(e)
-	}
-	if s.importing == nil {
-		s.importing = s.oldCookie()
 	}
 	s.endings.reason = reason
 	s.stored, s.token, s.flash, s.signIn = nil, nil, flashUse{}, ""
@@ -187,14 +193,23 @@ func (s *Session) endOne(e endable) error {
 	defer cancel()
 	s.source.stats.ended.Add(1)
 	ctx, began := s.begin(ctx, opEnd, e.id)
-	ended, err := s.source.driver.End(ctx, e.record, &driver.Ending{
-		ID: e.id, Now: s.now(), For: driver.Tombstone, Secret: e.secret,
-	})
+	var ended *driver.Record
+	var err error
+	if e.imported && s.importing != nil {
+		ended, err = s.endImported(ctx, e.id)
+	}
+	if ended == nil && err == nil {
+		ended, err = s.source.driver.End(ctx, e.record, &driver.Ending{
+			ID: e.id, Now: s.now(), For: driver.Tombstone, Secret: e.secret,
+		})
+	}
 	if err = s.answered(opEnd, e.id, began, err); err != nil && !isGone(err) {
 		return err
 	}
 	if ended == nil {
-		s.noteUnknown(EventUnknown, nil) // an unknown or a forgotten secret ends nothing
+		if !e.imported {
+			s.noteUnknown(EventUnknown, nil) // an unknown or a forgotten secret ends nothing
+		}
 		return nil
 	}
 	if user := ended.User(); user != "" && s.source.index != nil {

@@ -28,7 +28,7 @@ type Importer interface {
 
 // An OldCookie is the cookie of an old session.
 type OldCookie struct {
-	redactedCookie
+	redacted
 
 	// ID names the old session for good, such as its token. Two requests of one session have the same
 	// ID, and no other session ever has it.
@@ -41,11 +41,14 @@ type OldCookie struct {
 	// Path.
 	Expire []*http.Cookie
 
-	own *Session // of FromDriver
+	own    *Session // of FromDriver
+	secret string   // likewise: what a client must know beside ID, which lists and logs show
 }
 
 // An OldSession is what an old session holds.
 type OldSession struct {
+	redacted
+
 	User       string    // who is signed in, "" for nobody
 	SignedInAt time.Time // zero: when the session was created
 	CreatedAt  time.Time // zero: not known
@@ -86,18 +89,27 @@ type fromDriver string
 // Find is not called: it needs the request of the manager.
 func (fromDriver) Find(*http.Request) *OldCookie { return nil }
 
-// find returns the session of the other driver, if its cookie came. It is opened by Load.
+// find returns the session of the other driver, if its cookie came. Load opens it, unless several cookies
+// came: then only that says which of them counts.
 func (d fromDriver) find(r *requestState) *OldCookie {
 	src := r.manager.sources[string(d)]
 	if src.err != nil || src.byIP {
 		return nil
 	}
 	own := &Session{request: r, source: src}
-	presented, _ := own.presented(1)
+	presented, _ := own.presented(maxPresented)
 	if len(presented) == 0 {
 		return nil
 	}
-	return &OldCookie{ID: src.cookie + "=" + presented[0].id.String(), own: own}
+	one := presented[0]
+	if len(presented) > 1 {
+		own.mu.Lock()
+		defer own.mu.Unlock()
+		if own.open(); own.stored != nil {
+			one = own.endable(own.token, own.stored)
+		}
+	}
+	return &OldCookie{ID: src.cookie + "=" + one.id.String(), own: own, secret: string(one.secret[:])}
 }
 
 func (fromDriver) Load(_ context.Context, c *OldCookie) (*OldSession, error) {
@@ -115,6 +127,8 @@ func (fromDriver) Remove(_ context.Context, c *OldCookie) error {
 	own.mu.Lock()
 	defer own.mu.Unlock()
 	presented, _ := own.presented(maxPresented)
-	own.endings.reason = reasonImport
+	for i := range presented {
+		presented[i].imported = true
+	}
 	return own.end(&presented)
 }

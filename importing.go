@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.com/session/driver"
@@ -23,14 +24,23 @@ import (
 type importing struct {
 	old     *OldCookie
 	token   *token          // of the session that it becomes
-	changes *driver.Changes // the save that stores it; nil if another request has
+	changes *driver.Changes // the save that stores it; nil if the old session was not opened
 	record  *driver.Record  // what they make
+	moved   bool            // the session is stored here, by this request or another one
 	left    bool            // the old session is gone, and the response deletes its cookies
 }
 
 // isMoving reports whether the session is still an old one. It moves when something is stored.
 func (s *Session) isMoving() bool {
-	return s.importing != nil && s.importing.record != nil && s.stored == s.importing.record
+	i := s.importing
+	return i != nil && !i.moved && i.record != nil && s.stored == i.record
+}
+
+// isFrom reports whether the session is one that FromDriver has found in a source.
+func (s *Session) isFrom(src *source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.importing != nil && s.importing.old.own != nil && s.importing.old.own.source == src
 }
 
 // oldCookie returns the old session that a request brings, nil if none.
@@ -48,16 +58,22 @@ func (s *Session) oldCookie() *importing {
 	if old == nil {
 		return nil
 	}
-	return &importing{old: old, token: importedToken(m.importKey, s.source.cookie, old.ID)}
+	return &importing{old: old, token: importedToken(m.importKey, s.source.cookie, old.ID+old.secret)}
 }
 
-// findOld opens the old session of a request without a cookie of this manager.
+// importContext bounds what is done about an old session. Its store is not s.source: storeContext does not
+// bound a driver without I/O.
+func (s *Session) importContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(s.request.Context), s.request.manager.storeTimeout)
+}
+
+// findOld opens the old session of a request whose cookies open none of this manager.
 func (s *Session) findOld() error {
 	i := s.oldCookie()
 	if i == nil {
 		return nil
 	}
-	ctx, cancel := s.storeContext()
+	ctx, cancel := s.importContext()
 	defer cancel()
 	old, loadErr := s.request.manager.cfg.Import.Load(ctx, i.old) // first: a session that has gone meanwhile left its mark
 	ago, moved, err := s.movedAgo(ctx, i)
@@ -74,6 +90,9 @@ func (s *Session) findOld() error {
 		return nil
 	case loadErr != nil:
 		return unavailable("import", loadErr)
+	case old == nil && moved: // the response to another request brings the session: this one must not begin its own
+		s.loaded.status = ended
+		return nil
 	case old == nil:
 		return nil
 	}
@@ -95,16 +114,23 @@ func (s *Session) joinMoved(i *importing) error {
 		return err
 	}
 	if s.adopt(c); c.status == live {
-		i.left, s.importing = true, i
+		i.moved, i.left, s.importing = true, true, i
 		s.loaded.token = nil // so that this response, too, sets the cookie
 	}
 	return nil
 }
 
 // movedAgo returns how long ago an old session was moved: a tombstone under an id of its own says so
-// until Config.ImportUntil. The cookie driver without Revocation cannot keep one.
+// until Config.ImportUntil. The cookie driver without Revocation cannot keep one: it knows what this process
+// has moved just now.
 func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration, moved bool, err error) {
-	_, err = s.source.store().Load(ctx, i.marker(s.source), s.now())
+	now := s.now()
+	if d := s.source.cookies; d != nil {
+		if ago, moved = d.ended.ago(i.marker(s.source), now); moved && ago < underWay {
+			return ago, true, nil
+		}
+	}
+	_, err = s.source.store().Load(ctx, i.marker(s.source), now)
 	var ended *driver.EndedError
 	switch {
 	case errors.As(err, &ended):
@@ -123,7 +149,7 @@ func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 		ID: i.token.id, Number: rand.Uint64(), Now: s.loaded.at, New: true, Install: i.token.digest,
 	}
 	if old.record != nil {
-		s.moveRecord(ch, old.record)
+		s.moveRecord(ch, i.old.own)
 	} else if err := s.moveValues(ch, old); err != nil {
 		return err
 	}
@@ -135,19 +161,19 @@ func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 
 func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
 	s.moveLimits(ch, old)
+	if len(old.User) > maxUser {
+		return fmt.Errorf("session: import: a user's name has at most %d bytes, this one has %d", maxUser, len(old.User))
+	}
 	set := func(part driver.Part, key, encoded string) {
 		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 	}
 	if old.User != "" {
-		signedIn := old.SignedInAt
-		if signedIn.IsZero() || signedIn.After(ch.Now) {
+		signedIn := cmp.Or(old.SignedInAt, old.CreatedAt, ch.Created)
+		if signedIn.After(ch.Now) {
 			signedIn = ch.Created
 		}
 		set(driver.Account, driver.UserKey, old.User)
 		set(driver.Account, accountSignedIn, strconv.FormatInt(signedIn.UnixMilli(), 10))
-	}
-	if len(old.User) > maxUser {
-		return fmt.Errorf("session: import: a user's name has at most %d bytes, this one has %d", maxUser, len(old.User))
 	}
 	for _, key := range slices.Sorted(maps.Keys(old.Values)) {
 		if len(key) == 0 || len(key) > maxKey {
@@ -162,27 +188,27 @@ func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
 	return nil
 }
 
-// moveLimits sets when the session began and how long it lives: by the configuration, or longer if the
-// old session does.
+// moveLimits sets when the session began and how long it lives: by the configuration, but no shorter and
+// no longer than the old session if that says when it ends.
 func (s *Session) moveLimits(ch *driver.Changes, old *OldSession) {
 	ch.Limits, ch.Created = s.source.limits, old.CreatedAt
-	if ends := old.ExpiresAt; !ends.IsZero() {
-		ch.Created = cmp.Or(ch.Created, ends.Add(-ch.Limits.Lifetime))
-		if ch.Created.After(ch.Now) {
-			ch.Created = ch.Now
-		}
-		if whole := ends.Sub(ch.Created); whole > ch.Limits.Lifetime {
-			whole = min(whole, maxLifetime)
-			ch.Limits = driver.Limits{Lifetime: whole, Idle: whole, Remembered: true}
-		}
-	}
 	if ch.Created.IsZero() || ch.Created.After(ch.Now) {
 		ch.Created = ch.Now
 	}
+	if old.ExpiresAt.IsZero() {
+		return
+	}
+	if begins := old.ExpiresAt.Add(-ch.Limits.Lifetime); begins.Before(ch.Created) {
+		ch.Created = begins
+	}
+	if whole := min(old.ExpiresAt.Sub(ch.Created), maxLifetime); whole > ch.Limits.Lifetime {
+		ch.Limits = driver.Limits{Lifetime: whole, Idle: whole, Remembered: true}
+	}
 }
 
-// moveRecord makes the changes write what a record of this library holds.
-func (s *Session) moveRecord(ch *driver.Changes, rec *driver.Record) {
+// moveRecord makes the changes write what a session of another driver holds.
+func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
+	rec := own.stored
 	ch.Created, ch.Limits = rec.CreatedAt(), s.source.limits
 	if own := rec.Limits(); own.Remembered {
 		ch.Limits = own
@@ -191,6 +217,10 @@ func (s *Session) moveRecord(ch *driver.Changes, rec *driver.Record) {
 		for key, encoded := range rec.Values(part) {
 			ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 		}
+	}
+	if rec.User() != "" && s.source.lockAfter > 0 { // the cookie driver may know of a later activity
+		seen := strconv.FormatInt(own.lastActivity().UnixMilli(), 10)
+		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: driver.Account, Key: accountSeen, Encoded: seen})
 	}
 	for v := range rec.Flash() {
 		op := driver.Op{Kind: driver.Set, Part: driver.Flash, Key: v.Key, Encoded: v.Encoded, Until: v.Until}
@@ -202,15 +232,20 @@ func (s *Session) moveRecord(ch *driver.Changes, rec *driver.Record) {
 }
 
 // move stores the old session before the first change of it is stored, and leaves it after a
-// sign-out. A request that only reads moves nothing.
+// sign-out. A request that only reads moves nothing, but counts as use where the old session is.
 func (s *Session) move() error {
+	i := s.importing
 	switch {
-	case s.importing == nil || s.importing.left:
+	case i == nil || i.left:
 		return nil
-	case s.endings.called():
+	case s.endings.called(), i.moved:
 		return s.leaveOld()
 	case s.isMoving() && s.hasUnsaved():
 		return s.storeMoved()
+	case s.isMoving() && i.old.own != nil:
+		i.old.own.mu.Lock()
+		defer i.old.own.mu.Unlock()
+		_ = i.old.own.saveAtCommit() // the next request notes its own use
 	}
 	return nil
 }
@@ -219,19 +254,13 @@ func (s *Session) move() error {
 // derive the same token: the first one stores it, and the others find it.
 func (s *Session) storeMoved() error {
 	i := s.importing
-	ctx, cancel := s.storeContext()
+	ctx, cancel := s.importContext()
 	defer cancel()
-	ctx, began := s.begin(ctx, opSave, i.token.id)
-	err := s.enterIndex(ctx, &save{Changes: *i.changes, base: i.record})
-	var rec *driver.Record
-	if err == nil {
-		s.source.stats.saves.Add(1)
-		rec, err = s.source.driver.Save(ctx, nil, i.changes)
-	}
+	rec, err := s.saveMoved(ctx, i)
 	var conflict *driver.ConflictError
-	switch err = s.answered(opSave, i.token.id, began, err); {
-	case errors.As(err, &conflict):
-		return s.foundMoved(conflict.Current)
+	switch {
+	case errors.Is(err, errMoved), errors.As(err, &conflict):
+		return s.foundMoved()
 	case isGone(err): // another request has signed the user out
 		s.importing = nil
 		s.drop(err)
@@ -240,51 +269,75 @@ func (s *Session) storeMoved() error {
 		s.noteProblem(err)
 		return err
 	}
-	s.stored, s.loaded.token = rec, nil
+	s.goOnWith(rec)
 	s.source.stats.imported.Add(1)
 	s.emit(EventImported, rec)
 	return s.leaveOld()
 }
 
+var errMoved = errors.New("session: another request has moved the session")
+
+// saveMoved looks for the tombstone of the old session once more: the session that another request made
+// of it may have ended so long ago that nothing else says so.
+func (s *Session) saveMoved(ctx context.Context, i *importing) (rec *driver.Record, err error) {
+	if _, moved, err := s.movedAgo(ctx, i); err != nil {
+		return nil, err
+	} else if moved {
+		return nil, errMoved
+	}
+	ctx, began := s.begin(ctx, opSave, i.token.id)
+	if err = s.enterIndex(ctx, &save{Changes: *i.changes, base: i.record}); err == nil {
+		s.source.stats.saves.Add(1)
+		rec, err = s.source.driver.Save(ctx, nil, i.changes)
+	}
+	return rec, s.answered(opSave, i.token.id, began, err)
+}
+
 // foundMoved goes on with the session that another request has made of the old one.
-func (s *Session) foundMoved(rec *driver.Record) error {
-	i := s.importing
+func (s *Session) foundMoved() error {
+	var inCookie *driver.Record
 	if s.source.cookies != nil { // the server knows no values
-		rec = i.record.WithIdentity(rec)
+		inCookie = s.importing.record
 	}
-	c := s.judge(i.token, rec, s.now())
-	if c.status != live {
-		s.importing, s.stored, s.token = nil, nil, nil
-		s.adopt(c)
-		return nil
+	c, err := s.tryToken(s.importing.token, inCookie, s.now())
+	switch {
+	case err != nil:
+		s.noteProblem(err)
+		return err
+	case c.status == live:
+		s.goOnWith(c.record)
+		return s.leaveOld()
 	}
-	s.stored, s.loaded.token = rec, nil
-	return s.leaveOld()
+	s.importing, s.stored, s.token = nil, nil, nil
+	if s.adopt(c); c.status == absent { // it has ended long ago
+		s.drop(ErrNoSession)
+	}
+	return nil
+}
+
+// goOnWith makes a record the session of this request, which is an old one no more. The response sets its
+// cookie.
+func (s *Session) goOnWith(rec *driver.Record) {
+	s.stored, s.loaded.token, s.importing.moved = rec, nil, true
 }
 
 // leaveOld deletes the old session, so that its cookie opens nothing any more.
 func (s *Session) leaveOld() error {
 	i, m := s.importing, s.request.manager
-	ctx, cancel := s.storeContext()
+	ctx, cancel := s.importContext()
 	defer cancel()
-	now := s.now()
-	mark := &driver.Ending{ID: i.marker(s.source), Now: now, For: m.cfg.ImportUntil.Sub(now), User: "imported"}
-	if mark.For > 0 {
-		if _, err := s.source.store().End(ctx, nil, mark); err != nil && !isGone(err) {
-			err = classify("import to driver "+s.source.name, err)
-			s.noteProblem(err)
-			return err
-		}
+	if err := s.mark(ctx, i); err != nil {
+		s.noteProblem(err)
+		return err
 	}
-	signsOut := s.endings.called()
-	if signsOut { // a parallel request may have moved it
-		own := &driver.Ending{ID: i.token.id, Now: now, For: driver.Tombstone, Secret: i.token.digest}
-		if _, err := s.source.driver.End(ctx, nil, own); err != nil && !isGone(err) {
-			return classify("end with driver "+s.source.name, err)
+	if own := i.old.own; own != nil {
+		own.endings.reason = reasonImport
+		if !i.moved {
+			own.endings.reason = s.endings.reasonOf()
 		}
 	}
 	if err := m.cfg.Import.Remove(ctx, i.old); err != nil {
-		if signsOut {
+		if s.endings.called() {
 			return unavailable("end an old session", err)
 		}
 		m.log.keptOld(s, err)
@@ -293,12 +346,47 @@ func (s *Session) leaveOld() error {
 	return nil
 }
 
+// mark leaves the tombstone that says that an old session was moved.
+func (s *Session) mark(ctx context.Context, i *importing) error {
+	now := s.now()
+	e := &driver.Ending{ID: i.marker(s.source), Now: now, For: s.request.manager.cfg.ImportUntil.Sub(now), User: nobody}
+	if e.For <= 0 {
+		return nil
+	}
+	if d := s.source.cookies; d != nil {
+		d.ended.add(e.ID, now)
+	}
+	if _, err := s.source.store().End(ctx, nil, e); err != nil && !isGone(err) {
+		return classify("import to driver "+s.source.name, err)
+	}
+	return nil
+}
+
+// nobody is no user's name, which has at most maxUser bytes: with it, an Ending leaves a tombstone where
+// nothing is stored.
+var nobody = strings.Repeat("-", maxUser+1)
+
+// endImported leaves a tombstone under the id of the session that an old one becomes: a parallel request
+// may be about to store it. It returns the session if it was stored, and nobody was signed in.
+func (s *Session) endImported(ctx context.Context, id driver.ID) (*driver.Record, error) {
+	if d := s.source.cookies; d != nil {
+		d.ended.add(id, s.now())
+	}
+	return s.source.driver.End(ctx, nil, &driver.Ending{ID: id, Now: s.now(), For: driver.Tombstone, User: nobody})
+}
+
 // expireOld adds the lines that delete the cookies of an old session.
 func (s *Session) expireOld(h http.Header) {
-	if s.importing == nil || !s.importing.left {
+	if s.importing == nil {
 		return
 	}
 	old := s.importing.old
+	if !s.importing.left {
+		if s.isMoving() && old.own != nil { // its use was noted
+			old.own.writeCookies(h)
+		}
+		return
+	}
 	if own := old.own; own != nil {
 		own.endings.reason, own.stored, own.token = reasonImport, nil, nil
 		own.writeCookies(h)

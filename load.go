@@ -140,13 +140,15 @@ func (s *Session) find() error {
 		best, err = s.tryCookie(found.List()[0])
 	} else if len(found.List()) > 1 {
 		best, err = s.choose(&found)
-	} else if !s.loaded.forFlash {
+	}
+	switch {
+	case err != nil:
+		return err
+	case best.status == absent && !s.source.byIP && !s.loaded.several && !s.loaded.forFlash:
 		return s.findOld()
 	}
-	if err == nil {
-		s.adopt(best)
-	}
-	return err
+	s.adopt(best)
+	return nil
 }
 
 // choose tries several different cookies of one name. Their order says nothing about whose they are
@@ -187,7 +189,7 @@ func (s *Session) adopt(c candidate) {
 	s.loaded.record, s.loaded.arrived = c.record, c.record
 	s.stored, s.token = c.record, c.token
 	s.noteUser(c.record)
-	if isFirstUse(c.record) {
+	if isFirstUse(c.record) && !s.isMoving() {
 		s.emit(EventOpened, c.record)
 	}
 	s.retireJoined()

@@ -24,16 +24,16 @@ func (*Session) MarshalJSON() ([]byte, error) { return json.Marshal(redactedSess
 // LogValue logs no content.
 func (*Session) LogValue() slog.Value { return slog.StringValue(redactedSession) }
 
-const redactedOldCookie = "session.OldCookie(redacted)"
+const redactedOld = "old session (redacted)"
 
-// A redactedCookie keeps what embeds it from being printed.
-type redactedCookie struct{}
+// A redacted keeps what embeds it, an OldCookie or an OldSession, from being printed.
+type redacted struct{}
 
 // Format prints no content.
-func (redactedCookie) Format(f fmt.State, _ rune) { io.WriteString(f, redactedOldCookie) }
+func (redacted) Format(f fmt.State, _ rune) { io.WriteString(f, redactedOld) }
 
 // MarshalJSON encodes no content.
-func (redactedCookie) MarshalJSON() ([]byte, error) { return json.Marshal(redactedOldCookie) }
+func (redacted) MarshalJSON() ([]byte, error) { return json.Marshal(redactedOld) }
 
 // LogValue logs no content.
-func (redactedCookie) LogValue() slog.Value { return slog.StringValue(redactedOldCookie) }
+func (redacted) LogValue() slog.Value { return slog.StringValue(redactedOld) }

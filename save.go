@@ -154,7 +154,7 @@ func (s *Session) useIsDue() bool {
 // stays while the session is locked, so that it stays locked.
 func (s *Session) noteActivity() {
 	after := s.request.manager.cfg.LockAfter
-	if after <= 0 || s.stored == nil || s.isMoving() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
+	if after <= 0 || s.stored == nil || s.isMoving() && !s.hasUnsaved() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
 		return
 	}
 	seen := s.lastActivity()
