@@ -102,10 +102,10 @@ type Config struct {
 	AtMaxPerUser SignInPolicy
 
 	// Import finds sessions of another library or driver, so that a change to this one signs nobody
-	// out. It is asked when a request uses its session and brings no cookie of Default. The request
+	// out. It is asked when a request uses its session and no cookie opens one of Default. The request
 	// then sees what the old session holds. With the first change that is stored, or with Session.Save,
 	// the session moves: it gets a token of its own, and the old session and its cookies are deleted.
-	// Parallel requests make one session of it. Whoever has kept a copy of the old cookie has nothing,
+	// Parallel requests make one session of it. A copy of the old cookie opens nothing then,
 	// except on the cookie driver without Revocation, which cannot remember what it has imported. Nil
 	// means no import. It needs Secret and ImportUntil.
 	Import Importer

@@ -10,7 +10,8 @@ import (
 )
 
 // An Importer finds the sessions that another library keeps, for Config.Import. It must be safe for
-// concurrent use. FromDriver returns the one for a driver of this library. The modules importers/scs
+// concurrent use. Load and Remove get a context that ends after Config.StoreTimeout, also if the client
+// disconnects, and must return then. FromDriver returns the one for a driver of this library. The modules importers/scs
 // and importers/gorilla have those of other libraries.
 type Importer interface {
 	// Find returns the old session whose cookie came with a request. It returns nil if none came, or
@@ -22,7 +23,9 @@ type Importer interface {
 	// says that its store cannot be asked: the request gets the error answer, as in an outage.
 	Load(ctx context.Context, c *OldCookie) (*OldSession, error)
 
-	// Remove deletes the old session from its store. To find nothing is no error.
+	// Remove deletes the old session from its store, after a move or at a sign-out. To find nothing is no
+	// error, and an importer of sessions in cookies does nothing. After a move, an error is only logged.
+	// At a sign-out the request gets the error answer.
 	Remove(ctx context.Context, c *OldCookie) error
 }
 
@@ -30,8 +33,9 @@ type Importer interface {
 type OldCookie struct {
 	redacted
 
-	// ID names the old session for good, such as its token. Two requests of one session have the same
-	// ID, and no other session ever has it.
+	// ID names the old session for good. Two requests of one session have the same ID, and no other
+	// session ever has it. For five seconds after the move, whoever presents a cookie with this ID gets the
+	// new session. So it must be a secret, such as a token, or Find must have verified the cookie.
 	ID string
 
 	// Value is for the Importer: what Find has read.
@@ -53,17 +57,23 @@ type OldSession struct {
 	SignedInAt time.Time // zero: when the session was created
 	CreatedAt  time.Time // zero: not known
 
-	// ExpiresAt is when the session ends whatever happens, zero if that is not known. If this is later
-	// than Config.Lifetime allows, the session lives until then, as one of Session.Remember.
+	// ExpiresAt is when the session ends whatever happens, zero if that is not known: then
+	// Config.Lifetime counts from CreatedAt, or from the move. If it is later than Config.Lifetime allows,
+	// the session is remembered until then, for at most 400 days, as by Session.Remember. If it is earlier,
+	// Session.CreatedAt returns an earlier time than CreatedAt.
 	ExpiresAt time.Time
 
+	// Values are stored as Session.Set does it, under keys of 1 to 255 bytes. If one cannot be, the old
+	// session cannot be imported.
 	Values map[string]any
 
 	record *driver.Record // of FromDriver
 }
 
 // FromDriver returns an Importer of the sessions of another driver of the same manager, "cookie" for
-// example. Values, flash, user and limits move as they are.
+// example. Values, flash, user, beginning and the limits of Session.Remember move as they are. Until a
+// session moves, a request that only reads counts as use on that driver. It works only as Config.Import
+// itself, not inside another Importer.
 func FromDriver(name string) Importer { return fromDriver(name) }
 
 // checkImport reports what is wrong with Config.Import.

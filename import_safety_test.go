@@ -213,6 +213,36 @@ func (l *slowLibrary) Remove(ctx context.Context, c *session.OldCookie) error {
 	return l.oldLibrary.Remove(ctx, c)
 }
 
+// Whatever step of a move fails, the next request goes on with it.
+func TestAnOutageInAMoveLeavesNoOldCookieThatOpens(t *testing.T) {
+	for _, broken := range []string{"load", "save", "end"} {
+		t.Run(broken, func(t *testing.T) {
+			var store *kit.FaultyDriver
+			old := &oldLibrary{stateless: true, sessions: map[string]session.OldSession{"ann's": {User: "ann"}}}
+			s := kit.NewSite(t, "memory", func(cfg *session.Config) {
+				store = kit.WithFaults(t, cfg)
+				cfg.Import, cfg.ImportUntil = old, time.Now().Add(100*24*time.Hour)
+			})
+			store.Break(broken)
+			p := s.Ask(annsCookie, func(own *session.Session) {
+				own.Set("k", 1)
+				assert.ErrorIs(t, own.Save(), session.ErrUnavailable)
+			})
+			assert.Equal(t, http.StatusServiceUnavailable, p.StatusCode)
+			assert.Empty(t, p.Cookies())
+			store.Mend()
+			p = s.Ask(annsCookie, func(own *session.Session) { own.Set("k", 2) })
+			require.Equal(t, http.StatusOK, p.StatusCode)
+			require.NotNil(t, p.Cookie("s_faulty"))
+			assert.NotNil(t, p.Cookie(oldCookieName))
+			assert.Equal(t, "ann", userOf(s, p.Next("")))
+			s.Clock.Advance(6 * time.Second)
+			assert.Empty(t, userOf(s, annsCookie))
+			assert.EqualValues(t, 1, s.Manager.Stats().Imported)
+		})
+	}
+}
+
 // The memory and the cookie driver have no I/O of their own to bound.
 func TestStoreTimeoutBoundsTheOldStore(t *testing.T) {
 	for _, name := range []string{"memory", "cookie", "redis"} {

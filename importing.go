@@ -26,7 +26,8 @@ type importing struct {
 	token   *token          // of the session that it becomes
 	changes *driver.Changes // the save that stores it; nil if the old session was not opened
 	record  *driver.Record  // what they make
-	moved   bool            // the session is stored here, by this request or another one
+	counted bool            // this request has stored it here
+	moved   bool            // it is stored here, by this request or another one
 	left    bool            // the old session is gone, and the response deletes its cookies
 }
 
@@ -238,7 +239,7 @@ func (s *Session) move() error {
 	switch {
 	case i == nil || i.left:
 		return nil
-	case s.endings.called(), i.moved:
+	case s.endings.called():
 		return s.leaveOld()
 	case s.isMoving() && s.hasUnsaved():
 		return s.storeMoved()
@@ -269,10 +270,12 @@ func (s *Session) storeMoved() error {
 		s.noteProblem(err)
 		return err
 	}
-	s.goOnWith(rec)
-	s.source.stats.imported.Add(1)
-	s.emit(EventImported, rec)
-	return s.leaveOld()
+	if !i.counted { // it is sent again if what follows fails
+		i.counted = true
+		s.source.stats.imported.Add(1)
+		s.emit(EventImported, rec)
+	}
+	return s.goOnWith(rec)
 }
 
 var errMoved = errors.New("session: another request has moved the session")
@@ -305,8 +308,7 @@ func (s *Session) foundMoved() error {
 		s.noteProblem(err)
 		return err
 	case c.status == live:
-		s.goOnWith(c.record)
-		return s.leaveOld()
+		return s.goOnWith(c.record)
 	}
 	s.importing, s.stored, s.token = nil, nil, nil
 	if s.adopt(c); c.status == absent { // it has ended long ago
@@ -315,10 +317,16 @@ func (s *Session) foundMoved() error {
 	return nil
 }
 
-// goOnWith makes a record the session of this request, which is an old one no more. The response sets its
-// cookie.
-func (s *Session) goOnWith(rec *driver.Record) {
-	s.stored, s.loaded.token, s.importing.moved = rec, nil, true
+// goOnWith makes a record the session of this request, and leaves the old one. The response sets its cookie.
+// If the old cookie would still open something, the client keeps it, so that its next request tries again.
+func (s *Session) goOnWith(rec *driver.Record) error {
+	i := s.importing
+	s.stored, s.loaded.token, i.moved = rec, nil, true
+	err := s.leaveOld()
+	if err != nil {
+		s.stored, s.loaded.token, i.moved = i.record, i.token, false
+	}
+	return err
 }
 
 // leaveOld deletes the old session, so that its cookie opens nothing any more.

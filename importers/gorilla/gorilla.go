@@ -50,7 +50,8 @@ type Options struct {
 	// strings then. An error leaves the old session alone.
 	Values func(values map[any]any) (map[string]any, error)
 
-	// ID returns what names an old session for good, for FromCookies, if its values hold such a thing.
+	// ID returns what names an old session for good, for FromCookies, if its values hold such a thing. No
+	// two sessions may have the same: a user's name is not enough.
 	// Nil means its cookie: then an earlier cookie of the same session passes for another session, and
 	// can be imported too until it expires.
 	ID func(values map[any]any) string
