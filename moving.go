@@ -1,0 +1,185 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"example.com/session/driver"
+)
+
+// move stores the old session before the first change of it is stored, and leaves it after a
+// sign-out. A request that only reads moves nothing, but counts as use where the old session is.
+func (s *Session) move() error {
+	i := s.importing
+	switch {
+	case i == nil || i.left:
+		return nil
+	case s.endings.called():
+		return s.leaveOld()
+	case s.isMoving() && s.hasUnsaved():
+		return s.storeMoved()
+	case s.isMoving() && i.old.own != nil:
+		i.old.own.mu.Lock()
+		defer i.old.own.mu.Unlock()
+		_ = i.old.own.saveAtCommit() // the next request notes its own use
+	}
+	return nil
+}
+
+// storeMoved stores the old session here. Parallel requests make one session of it, because they
+// derive the same token: the first one stores it, and the others find it.
+func (s *Session) storeMoved() error {
+	i := s.importing
+	ctx, cancel := s.importContext()
+	defer cancel()
+	rec, err := s.saveMoved(ctx, i)
+	var conflict *driver.ConflictError
+	switch {
+	case errors.Is(err, errMoved), errors.As(err, &conflict):
+		return s.foundMoved()
+	case isGone(err): // another request has signed the user out
+		s.importing = nil
+		s.drop(err)
+		return nil
+	case err != nil:
+		s.noteProblem(err)
+		return err
+	}
+	if !i.counted { // it is sent again if what follows fails
+		i.counted = true
+		s.source.stats.imported.Add(1)
+		s.emit(EventImported, rec)
+	}
+	return s.goOnWith(rec)
+}
+
+var errMoved = errors.New("session: another request has moved the session")
+
+// saveMoved looks for the tombstone of the old session once more: the session that another request made
+// of it may have ended so long ago that nothing else says so.
+func (s *Session) saveMoved(ctx context.Context, i *importing) (rec *driver.Record, err error) {
+	if _, moved, err := s.movedAgo(ctx, i); err != nil {
+		return nil, err
+	} else if moved {
+		return nil, errMoved
+	}
+	ctx, began := s.begin(ctx, opSave, i.token.id)
+	if err = s.enterIndex(ctx, &save{Changes: *i.changes, base: i.record}); err == nil {
+		s.source.stats.saves.Add(1)
+		rec, err = s.source.driver.Save(ctx, nil, i.changes)
+	}
+	return rec, s.answered(opSave, i.token.id, began, err)
+}
+
+// foundMoved goes on with the session that another request has made of the old one.
+func (s *Session) foundMoved() error {
+	var inCookie *driver.Record
+	if s.source.cookies != nil { // the server knows no values
+		inCookie = s.importing.record
+	}
+	c, err := s.tryToken(s.importing.token, inCookie, s.now())
+	switch {
+	case err != nil:
+		s.noteProblem(err)
+		return err
+	case c.status == live:
+		return s.goOnWith(c.record)
+	}
+	s.importing, s.stored, s.token = nil, nil, nil
+	if s.adopt(c); c.status == absent { // it has ended long ago
+		s.drop(ErrNoSession)
+	}
+	return nil
+}
+
+// goOnWith makes a record the session of this request, and leaves the old one. The response sets its cookie.
+// If the old cookie would still open something, the client keeps it, so that its next request tries again.
+func (s *Session) goOnWith(rec *driver.Record) error {
+	i := s.importing
+	s.stored, s.loaded.token, i.moved = rec, nil, true
+	err := s.leaveOld()
+	if err != nil {
+		s.stored, s.loaded.token, i.moved = i.record, i.token, false
+	}
+	return err
+}
+
+// leaveOld deletes the old session, so that its cookie opens nothing any more.
+func (s *Session) leaveOld() error {
+	i, m := s.importing, s.request.manager
+	ctx, cancel := s.importContext()
+	defer cancel()
+	if err := s.mark(ctx, i); err != nil {
+		s.noteProblem(err)
+		return err
+	}
+	if own := i.old.own; own != nil {
+		own.endings.reason = reasonImport
+		if !i.moved {
+			own.endings.reason = s.endings.reasonOf()
+		}
+	}
+	if err := m.cfg.Import.Remove(ctx, i.old); err != nil {
+		if s.endings.called() {
+			return unavailable("end an old session", err)
+		}
+		m.log.keptOld(s, err)
+	}
+	i.left = true
+	return nil
+}
+
+// mark leaves the tombstone that says that an old session was moved.
+func (s *Session) mark(ctx context.Context, i *importing) error {
+	now := s.now()
+	e := &driver.Ending{ID: i.marker(s.source), Now: now, For: s.request.manager.cfg.ImportUntil.Sub(now), User: nobody}
+	if e.For <= 0 {
+		return nil
+	}
+	if d := s.source.cookies; d != nil {
+		d.ended.add(e.ID, now)
+	}
+	if _, err := s.source.store().End(ctx, nil, e); err != nil && !isGone(err) {
+		return classify("import to driver "+s.source.name, err)
+	}
+	return nil
+}
+
+// nobody is no user's name, which has at most maxUser bytes: with it, an Ending leaves a tombstone where
+// nothing is stored.
+var nobody = strings.Repeat("-", maxUser+1)
+
+// endImported leaves a tombstone under the id of the session that an old one becomes: a parallel request
+// may be about to store it. It returns the session if it was stored, and nobody was signed in.
+func (s *Session) endImported(ctx context.Context, id driver.ID) (*driver.Record, error) {
+	if d := s.source.cookies; d != nil {
+		d.ended.add(id, s.now())
+	}
+	return s.source.driver.End(ctx, nil, &driver.Ending{ID: id, Now: s.now(), For: driver.Tombstone, User: nobody})
+}
+
+// expireOld adds the lines that delete the cookies of an old session.
+func (s *Session) expireOld(h http.Header) {
+	if s.importing == nil {
+		return
+	}
+	old := s.importing.old
+	if !s.importing.left {
+		if s.isMoving() && old.own != nil { // its use was noted
+			old.own.writeCookies(h)
+		}
+		return
+	}
+	if own := old.own; own != nil {
+		own.endings.reason, own.stored, own.token = reasonImport, nil, nil
+		own.writeCookies(h)
+	}
+	for _, c := range old.Expire {
+		gone := *c
+		gone.Value, gone.MaxAge, gone.Expires = "", -1, time.Unix(0, 0)
+		h.Add("Set-Cookie", gone.String())
+	}
+}
