@@ -175,6 +175,7 @@ func migrate(t *testing.T, o old, paths ...string) *migration {
 	cfg := kit.DriverConfig(t, "redis")
 	m.log = kit.CaptureLog(&cfg)
 	cfg.Import, cfg.ImportUntil = o.importer, time.Now().Add(30*24*time.Hour)
+	cfg.StoreTimeout = time.Minute // 64 requests at once on a busy machine
 	before := kit.NewBrowser(t, o.program)
 	for _, path := range append([]string{"/in?user=ann", "/add?item=tea"}, paths...) {
 		require.Equal(t, http.StatusOK, before.Get(path).StatusCode)

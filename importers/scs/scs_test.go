@@ -110,6 +110,7 @@ func migrate(t *testing.T, store scs.Store, change ...func(old *scs.SessionManag
 		change(m.old, &cfg)
 	}
 	cfg.ImportUntil = time.Now().Add(30 * 24 * time.Hour)
+	cfg.StoreTimeout = time.Minute // 64 requests at once on a busy machine
 	if cfg.Import == nil {
 		cfg.Import = scsimport.New(m.old, scsimport.Options{User: userOf})
 	}
