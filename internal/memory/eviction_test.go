@@ -39,7 +39,8 @@ func TestFullDriverOfReopenedVisitorsEvictsTheLeastRecentlyUsed(t *testing.T) {
 }
 
 func TestEvictionOrder(t *testing.T) {
-	f := newFixture(t, 8)
+	f := newFixture(t, 9)
+	f.imported("imported")
 	f.endOf("ann", "old tombstone")
 	f.now = f.now.Add(driver.Tombstone)
 	f.signIn("signed in 1", "signed in 2")
@@ -54,15 +55,16 @@ func TestEvictionOrder(t *testing.T) {
 	f.now = f.now.Add(time.Second)
 
 	present := func() (names []string) {
-		require.LessOrEqual(t, f.entries(), int64(8))
-		for _, name := range []string{"expired", "old tombstone", "once", "often", "signed in 1", "signed in 2", "young tombstone", "ended"} {
+		require.LessOrEqual(t, f.entries(), int64(9))
+		for _, name := range []string{"expired", "old tombstone", "once", "often", "imported", "signed in 1", "signed in 2",
+			"young tombstone", "ended"} {
 			if f.Holds(f.id(name)) {
 				names = append(names, name)
 			}
 		}
 		return names
 	}
-	for i, gone := range []string{"expired", "old tombstone", "once", "often", "signed in 1", "signed in 2"} {
+	for i, gone := range []string{"expired", "old tombstone", "once", "often", "imported", "signed in 1", "signed in 2"} {
 		before := present()
 		require.Contains(t, before, gone, "it was removed before its turn")
 		f.signIn(fmt.Sprint("new ", i))
@@ -169,6 +171,29 @@ func TestOldTombstonesOfTheIndexStayWithinMaxSessions(t *testing.T) {
 		_, err := f.load(fmt.Sprint(i))
 		require.ErrorIs(t, err, driver.ErrEnded, "a young tombstone was evicted")
 	}
+}
+
+// The tombstone of an imported session stands for weeks, that of an ended one for an hour at most.
+func TestTombstonesThatExpireDoNotWaitBehindLongOnes(t *testing.T) {
+	f := newFixture(t, 1000)
+	for i := range 100 {
+		f.imported(fmt.Sprint("imported ", i))
+		f.endOf("ann", fmt.Sprint(i))
+	}
+	for _, pause := range []time.Duration{driver.Tombstone, driver.IndexTombstone} {
+		f.now = f.now.Add(pause)
+		for range 100 {
+			f.end("unknown")
+		}
+	}
+	assert.Equal(t, int64(100), f.entries())
+	assert.True(t, f.Holds(f.id("imported 0")))
+
+	f.now = f.now.Add(30 * 24 * time.Hour)
+	for range 100 {
+		f.end("unknown")
+	}
+	assert.Zero(t, f.entries())
 }
 
 func TestExpiredSessionsGoAFewAtATime(t *testing.T) {

@@ -118,6 +118,13 @@ func (f *fixture) endOf(user, name string) *driver.Record {
 	return rec
 }
 
+// imported leaves the tombstone of an old session that was imported.
+func (f *fixture) imported(name string) {
+	f.t.Helper()
+	_, err := f.End(f.t.Context(), nil, &driver.Ending{ID: f.id(name), Now: f.now, For: 30 * 24 * time.Hour, User: "nobody"})
+	require.NoError(f.t, err)
+}
+
 func (f *fixture) entries() int64 {
 	f.t.Helper()
 	held, counted := f.Entries()

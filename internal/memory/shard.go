@@ -16,10 +16,11 @@ const sweepSteps = 3
 type list uint8
 
 const (
-	oldTombstones list = iota // shard.old
-	visitorsOnce              // not opened again since they were stored
-	visitorsOften             // opened again, the least recently used first
-	signedIn                  // the least recently used first
+	oldTombstones  list = iota // shard.old
+	visitorsOnce               // not opened again since they were stored
+	visitorsOften              // opened again, the least recently used first
+	longTombstones             // shard.long
+	signedIn                   // the least recently used first
 	lists
 )
 
@@ -35,8 +36,10 @@ type shard struct {
 	entries   []entry             // the heads of the lists, then sessions in no order
 	sweepAt   int                 // position that the next sweep examines
 
-	tombstones map[driver.ID]tombstone // nil if there are none
-	young, old []driver.ID             // tombstones in the order of their time, old from 30 seconds on
+	// The lists of tombstones are in the order of their time: old are those that are 30 seconds old, and
+	// long those of them that stand for longer than the tombstones of the index do.
+	tombstones       map[driver.ID]tombstone // nil if there are none
+	young, old, long []driver.ID
 }
 
 // An entry is a stored session, or the head of a list. Lists are circular. Positions in place of
@@ -137,8 +140,11 @@ func (s *shard) drop(i int32) *driver.Record {
 func (s *shard) evict(l list, added driver.ID, now time.Time) (rec *driver.Record, removed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l == oldTombstones {
-		return nil, s.evictTombstone(driver.MilliOf(now))
+	switch l {
+	case oldTombstones:
+		return nil, s.evictTombstone(&s.old, l, driver.MilliOf(now))
+	case longTombstones:
+		return nil, s.evictTombstone(&s.long, l, driver.MilliOf(now))
 	}
 	i := s.entries[l].next
 	if i == s.positions[added] {

@@ -12,6 +12,10 @@ type tombstone struct{ ended, until driver.Milli }
 // youth is the age up to which a tombstone is never evicted.
 const youth = driver.Milli(driver.Tombstone / time.Millisecond)
 
+// hour is how long the tombstones of the index stand. Those of an import stand for days, and are kept
+// apart, so that others do not wait behind them.
+const hour = driver.Milli(driver.IndexTombstone / time.Millisecond)
+
 // absence returns the error of an id that has no record.
 func (s *shard) absence(id driver.ID, now time.Time) error {
 	t, found := s.tombstones[id]
@@ -40,7 +44,7 @@ func (s *shard) addTombstone(e *driver.Ending) (added bool) {
 	return !found
 }
 
-// sweepTombstones removes the first few tombstones that have expired, and counts those as old that
+// sweepTombstones removes the first few tombstones that have expired, and lists those as old or long that
 // stand for longer than 30 seconds.
 func (s *shard) sweepTombstones(now driver.Milli) {
 	for range min(sweepSteps, len(s.young)) {
@@ -50,34 +54,44 @@ func (s *shard) sweepTombstones(now driver.Milli) {
 			break
 		}
 		s.young = s.young[1:]
-		if now < t.until {
+		switch {
+		case now >= t.until:
+			s.removeTombstone(id)
+		case t.until > t.ended+hour:
+			s.long = append(s.long, id)
+			s.d.counts[longTombstones].Add(1)
+		default:
 			s.old = append(s.old, id)
 			s.d.counts[oldTombstones].Add(1)
-		} else {
-			s.removeTombstone(id)
 		}
 	}
-	for range min(sweepSteps, len(s.old)) {
-		if now < s.tombstones[s.old[0]].until {
+	s.sweepList(&s.old, oldTombstones, now)
+	s.sweepList(&s.long, longTombstones, now)
+}
+
+// sweepList removes the first few tombstones of a list that have expired.
+func (s *shard) sweepList(ids *[]driver.ID, l list, now driver.Milli) {
+	for range min(sweepSteps, len(*ids)) {
+		if now < s.tombstones[(*ids)[0]].until {
 			break
 		}
-		s.removeOldest()
+		s.removeOldest(ids, l)
 	}
 }
 
-// evictTombstone removes the oldest tombstone, if it is not young.
-func (s *shard) evictTombstone(now driver.Milli) bool {
-	if len(s.old) == 0 || now < s.tombstones[s.old[0]].ended+youth {
+// evictTombstone removes the oldest tombstone of a list, if it is not young.
+func (s *shard) evictTombstone(ids *[]driver.ID, l list, now driver.Milli) bool {
+	if len(*ids) == 0 || now < s.tombstones[(*ids)[0]].ended+youth {
 		return false
 	}
-	s.removeOldest()
+	s.removeOldest(ids, l)
 	return true
 }
 
-func (s *shard) removeOldest() {
-	id := s.old[0]
-	s.old = s.old[1:]
-	s.d.counts[oldTombstones].Add(-1)
+func (s *shard) removeOldest(ids *[]driver.ID, l list) {
+	id := (*ids)[0]
+	*ids = (*ids)[1:]
+	s.d.counts[l].Add(-1)
 	s.removeTombstone(id)
 }
 
@@ -86,6 +100,6 @@ func (s *shard) removeTombstone(id driver.ID) {
 	delete(s.tombstones, id)
 	s.d.stored.Add(-1)
 	if len(s.tombstones) == 0 {
-		s.tombstones, s.young, s.old = nil, nil, nil
+		s.tombstones, s.young, s.old, s.long = nil, nil, nil, nil
 	}
 }
