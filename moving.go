@@ -112,7 +112,11 @@ func (s *Session) leaveOld() error {
 	i, m := s.importing, s.request.manager
 	ctx, cancel := s.importContext()
 	defer cancel()
-	if err := s.mark(ctx, i); err != nil {
+	over, err := s.oldIsOver(ctx, i)
+	if err == nil && !over {
+		err = s.mark(ctx, i)
+	}
+	if err != nil {
 		s.noteProblem(err)
 		return err
 	}
@@ -130,6 +134,22 @@ func (s *Session) leaveOld() error {
 	}
 	i.left = true
 	return nil
+}
+
+// oldIsOver reports whether a sign-out has an old cookie that opens nothing. Nothing is to be remembered of
+// it, or whoever invents old cookies could fill the store with tombstones.
+func (s *Session) oldIsOver(ctx context.Context, i *importing) (over bool, err error) {
+	if i.record != nil {
+		return false, nil
+	}
+	old, err := s.request.manager.cfg.Import.Load(ctx, i.old)
+	switch {
+	case errors.Is(err, driver.ErrDamaged):
+		return false, nil
+	case err != nil:
+		return false, unavailable("end an old session", err)
+	}
+	return old == nil, nil
 }
 
 // mark leaves the tombstone that says that an old session was moved.
