@@ -48,12 +48,12 @@ type homemade struct {
 	users map[string]string // by the value of a cookie
 }
 
-func (h *homemade) Find(r *http.Request) *session.OldCookie {
+func (h *homemade) Find(r *http.Request) (*session.OldCookie, error) {
 	c, err := r.Cookie("sid")
 	if err != nil {
-		return nil
+		return nil, nil // none came
 	}
-	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{Name: "sid", Path: "/"}}}
+	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{Name: "sid", Path: "/"}}}, nil
 }
 
 func (h *homemade) Load(_ context.Context, c *session.OldCookie) (*session.OldSession, error) {

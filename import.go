@@ -14,9 +14,10 @@ import (
 // disconnects, and must return then. FromDriver returns the one for a driver of this library. The modules importers/scs
 // and importers/gorilla have those of other libraries.
 type Importer interface {
-	// Find returns the old session whose cookie came with a request. It returns nil if none came, or
-	// if the cookie is not genuine. It asks no store.
-	Find(r *http.Request) *OldCookie
+	// Find returns the old session whose cookie came with a request, nil if none came. An error says why
+	// a cookie is refused, such as a signature by another key, and does not quote it: it is logged, and the
+	// request has no session. Find asks no store.
+	Find(r *http.Request) (*OldCookie, error)
 
 	// Load returns what the old session holds, nil if it is over. An error that is a driver.ErrDamaged
 	// says that it cannot be read: it is logged, and the request has no session. Every other error
@@ -97,7 +98,7 @@ func (c Config) checkImport() []error {
 type fromDriver string
 
 // Find is not called: it needs the request of the manager.
-func (fromDriver) Find(*http.Request) *OldCookie { return nil }
+func (fromDriver) Find(*http.Request) (*OldCookie, error) { return nil, nil }
 
 // find returns the session of the other driver, if its cookie came. Load opens it, unless several cookies
 // came: then only that says which of them counts.

@@ -11,12 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"example.com/session"
-	"example.com/session/driver"
 	"example.com/session/internal/suites/kit"
 )
 
@@ -373,26 +371,4 @@ func TestAnOldSessionIsNotPrinted(t *testing.T) {
 		assert.NotContains(t, text, "ann")
 		assert.NotContains(t, text, "4111")
 	}
-}
-
-// Whoever invents old cookies must not fill the store with tombstones that stand for weeks.
-func TestASignOutWithAnInventedOldCookieLeavesNoLongTombstone(t *testing.T) {
-	s, old := migrating(t, "redis")
-	longest := func() (longest time.Duration) {
-		conn := s.Redis()
-		for _, key := range kit.StoredKeys(t, conn, s.Config.Redis.Namespace) {
-			left, err := redis.Int64(conn.Do("PTTL", key))
-			require.NoError(t, err)
-			longest = max(longest, time.Duration(left)*time.Millisecond)
-		}
-		return longest
-	}
-	p := s.Ask(oldCookieName+"=invented", (*session.Session).Logout)
-	assert.NotNil(t, p.Cookie(oldCookieName), "the cookie is cleared all the same")
-	assert.LessOrEqual(t, longest(), driver.Tombstone)
-
-	p = s.Ask(annsCookie, (*session.Session).Logout)
-	assert.NotNil(t, p.Cookie(oldCookieName))
-	assert.False(t, old.holds("ann's"))
-	assert.Greater(t, longest(), 99*24*time.Hour)
 }

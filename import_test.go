@@ -33,15 +33,18 @@ type oldLibrary struct {
 
 const oldCookieName = "old"
 
-func (l *oldLibrary) Find(r *http.Request) *session.OldCookie {
+func (l *oldLibrary) Find(r *http.Request) (*session.OldCookie, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
 	c, err := r.Cookie(oldCookieName)
-	if err != nil {
-		return nil
+	switch {
+	case err != nil:
+		return nil, nil
+	case c.Value == "forged":
+		return nil, errors.New("the signature is not ours")
 	}
-	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{Name: oldCookieName, Path: "/app"}}}
+	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{Name: oldCookieName, Path: "/app"}}}, nil
 }
 
 func (l *oldLibrary) Load(_ context.Context, c *session.OldCookie) (*session.OldSession, error) {

@@ -49,10 +49,12 @@ func (s *Session) oldCookie() *importing {
 		return nil
 	}
 	var old *OldCookie
+	var err error
 	if from, ok := m.cfg.Import.(fromDriver); ok {
 		old = from.find(s.request)
-	} else {
-		old = m.cfg.Import.Find(s.request.incoming)
+	} else if old, err = m.cfg.Import.Find(s.request.incoming); err != nil {
+		m.log.refusedOld(s, err)
+		return nil
 	}
 	if old == nil {
 		return nil

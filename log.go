@@ -82,6 +82,11 @@ func (l *eventLog) largeCookies(s *Session, size int) {
 		driverAttr(s.source), slog.Int("bytes", size))
 }
 
+func (l *eventLog) refusedOld(s *Session, err error) {
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: the cookie of an old session was refused",
+		driverAttr(s.source), slog.Any("error", err))
+}
+
 func (l *eventLog) unreadableOld(s *Session, err error) {
 	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: an old session cannot be imported, and is left alone",
 		driverAttr(s.source), slog.Any("error", err))

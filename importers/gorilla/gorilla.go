@@ -86,10 +86,13 @@ type found struct {
 	err     error // why a genuine cookie cannot be read
 }
 
-func (i *importer) Find(r *http.Request) *session.OldCookie {
+func (i *importer) Find(r *http.Request) (*session.OldCookie, error) {
 	c, err := r.Cookie(i.name)
-	if err != nil || len(c.Value) > maxCookie {
-		return nil
+	switch {
+	case err != nil:
+		return nil, nil
+	case len(c.Value) > maxCookie:
+		return nil, fmt.Errorf("gorilla: the cookie %q has %d characters, and browsers keep no more than %d", i.name, len(c.Value), maxCookie)
 	}
 	f := found{request: r, ends: i.endsAt(c.Value)}
 	old := &session.OldCookie{Expire: []*http.Cookie{{
@@ -97,11 +100,14 @@ func (i *importer) Find(r *http.Request) *session.OldCookie {
 		SameSite: i.cookie.SameSite, Partitioned: i.cookie.Partitioned,
 	}}}
 	if i.store != nil {
-		if err := securecookie.DecodeMulti(i.name, c.Value, &old.ID, i.codecs...); err != nil || old.ID == "" {
-			return nil
+		if err := securecookie.DecodeMulti(i.name, c.Value, &old.ID, i.codecs...); err != nil {
+			return nil, i.refused(err)
+		}
+		if old.ID == "" {
+			return nil, fmt.Errorf("gorilla: the cookie %q names no session", i.name)
 		}
 		old.Value = f
-		return old
+		return old, nil
 	}
 	old.ID = hash(c.Value)
 	switch err := securecookie.DecodeMulti(i.name, c.Value, &f.values, i.codecs...); {
@@ -109,12 +115,25 @@ func (i *importer) Find(r *http.Request) *session.OldCookie {
 		old.ID = hash(i.ID(f.values))
 	case err == nil:
 	case !isGenuine(err):
-		return nil
+		return nil, i.refused(err)
 	default:
 		f.err = err
 	}
 	old.Value = f
-	return old
+	return old, nil
+}
+
+// refused says why none of the codecs opens a cookie.
+func (i *importer) refused(err error) error {
+	return fmt.Errorf("gorilla: no key of %d opens the cookie %q: %w", len(i.codecs), i.name, errors.Join(eachCodec(err)...))
+}
+
+// eachCodec returns what each codec says.
+func eachCodec(err error) []error {
+	if all, ok := err.(securecookie.MultiError); ok {
+		return all
+	}
+	return []error{err}
 }
 
 func hash(text string) string {
@@ -124,11 +143,7 @@ func hash(text string) string {
 
 // isGenuine reports whether a cookie is authentic and could not be decoded.
 func isGenuine(err error) bool {
-	all, ok := err.(securecookie.MultiError)
-	if !ok {
-		all = securecookie.MultiError{err}
-	}
-	for _, err := range all {
+	for _, err := range eachCodec(err) {
 		var cause securecookie.Error
 		if errors.As(err, &cause) && cause.Cause() != nil && !errors.As(cause.Cause(), new(base64.CorruptInputError)) {
 			return true

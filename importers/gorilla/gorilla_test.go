@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/boj/redistore"
@@ -269,22 +270,44 @@ func TestCookiesThatGorillaRefusesOpenNothing(t *testing.T) {
 		require.NoError(t, err)
 		return value
 	}
+	expired := ""
+	synctest.Test(t, func(*testing.T) { expired = seal(cookieName, hashKey) }) // its clock begins in the year 2000
 	unsigned, err := securecookie.GobEncoder{}.Serialize(values)
 	require.NoError(t, err)
-	expired := cookieStore(hashKey)
-	expired.MaxAge(-1)
-	for _, name := range []string{"cookies, signed", "files"} {
-		m := migrate(t, programs(t)[name])
-		for what, value := range map[string]string{
-			"none": "", "garbage": "garbage", "unsigned": base64.URLEncoding.EncodeToString(unsigned), "another name": seal("other", hashKey),
-			"a key that is not listed": seal(cookieName, forgotten), "another block key": seal(cookieName, hashKey, blockKey),
-			"too long": seal(cookieName, hashKey) + strings.Repeat("A", 4097), "cut off": seal(cookieName, hashKey)[:40],
-		} {
-			p := m.stranger("/page", cookieName+"="+value)
-			assert.Equal(t, ": ", p.Body, what)
-			assert.Empty(t, p.Cookies(), what)
+	for what, refused := range map[string]struct{ value, reason string }{
+		"none":                     {"", "the value is not valid"},
+		"garbage":                  {"garbage", "base64 decode failed"},
+		"unsigned":                 {base64.URLEncoding.EncodeToString(unsigned), "the value is not valid"},
+		"another name":             {seal("other", hashKey), "the value is not valid"},
+		"a key that is not listed": {seal(cookieName, forgotten), "the value is not valid"},
+		"another block key":        {seal(cookieName, hashKey, blockKey), "gob: "},
+		"expired":                  {expired, "expired timestamp"},
+		"too long":                 {seal(cookieName, hashKey) + strings.Repeat("A", 4097), "browsers keep no more than 4096"},
+		"cut off":                  {seal(cookieName, hashKey)[:40], "the value is not valid"},
+	} {
+		for _, name := range []string{"cookies, signed", "files"} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				m := migrate(t, programs(t)[name])
+				p := m.stranger("/page", cookieName+"="+refused.value)
+				assert.Equal(t, ": ", p.Body)
+				assert.Empty(t, p.Cookies())
+				assert.Contains(t, m.log.Text(), refused.reason)
+				assert.Contains(t, m.log.Text(), "an old session")
+				if len(refused.value) > 10 {
+					assert.NotContains(t, m.log.Text(), refused.value[:10])
+				}
+			})
 		}
 	}
+}
+
+// The new program was given the keys of another one: its log says so.
+func TestAWrongKeyIsLogged(t *testing.T) {
+	store := cookieStore(hashKey)
+	m := migrate(t, old{oldProgram(store), gorilla.FromCookies(cookieStore(forgotten, blockKey, retired), cookieName, options), true})
+	assert.Equal(t, ": ", m.browser.Get("/page").Body)
+	assert.Contains(t, m.log.Text(), "session: the cookie of an old session was refused")
+	assert.Contains(t, m.log.Text(), "no key of 2 opens the cookie")
 }
 
 func TestWhatCannotBeReadIsLoggedAndLeftAlone(t *testing.T) {

@@ -54,16 +54,19 @@ const (
 	rememberMe = "__rememberMe" // the key of scs.SessionManager.RememberMe
 )
 
-func (i *importer) Find(r *http.Request) *session.OldCookie {
+func (i *importer) Find(r *http.Request) (*session.OldCookie, error) {
 	c, err := r.Cookie(i.old.Cookie.Name)
-	if err != nil || c.Value == "" || len(c.Value) > maxToken {
-		return nil
+	switch {
+	case err != nil || c.Value == "":
+		return nil, nil
+	case len(c.Value) > maxToken:
+		return nil, fmt.Errorf("scs: the token has %d characters, and those of scs have 43", len(c.Value))
 	}
 	own := i.old.Cookie
 	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{
 		Name: own.Name, Domain: own.Domain, Path: own.Path, Secure: own.Secure, HttpOnly: own.HttpOnly,
 		SameSite: own.SameSite, Partitioned: own.Partitioned,
-	}}}
+	}}}, nil
 }
 
 // find returns a context with the old session, nil if it is over.
