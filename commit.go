@@ -170,10 +170,14 @@ func (s *Session) Save() error {
 	if err := s.problems.blocking(); err != nil {
 		return err
 	}
+	save := s.save
 	if !s.hasUnsaved() {
-		return s.use()
+		save = s.use
 	}
-	return s.save()
+	if err := save(); err != nil {
+		return err
+	}
+	return s.lostError() // of an old session that another request has ended, the changes were dropped
 }
 
 // hasUnsaved reports whether there is something to store.

@@ -269,7 +269,7 @@ func TestASignOutEndsTheOldSessionToo(t *testing.T) {
 				require.NotNil(t, p.Cookie(oldCookieName))
 				assert.Nil(t, p.Cookie(s.Cookie))
 				s.Clock.Advance(time.Minute)
-				assert.Empty(t, s.User(annsCookie))
+				assert.Empty(t, userOf(s, annsCookie))
 				s.Ask(annsCookie, func(own *session.Session) { assert.Empty(t, own.All()) })
 			})
 		})
@@ -306,7 +306,7 @@ func TestASignInOfAnotherUserLeavesTheOldSession(t *testing.T) {
 			assert.Empty(t, own.All())
 		})
 		s.Clock.Advance(6 * time.Second)
-		assert.Empty(t, s.User(annsCookie))
+		assert.Empty(t, userOf(s, annsCookie))
 	})
 }
 

@@ -63,7 +63,8 @@ func FromCookies(store *sessions.CookieStore, name string, o Options) session.Im
 }
 
 // FromStore returns an importer of sessions that a store keeps on a server. The codecs are those of the
-// cookie, and cookie says how it is set: both are fields of the store.
+// cookie, and cookie says how it is set: both are fields of the store. What store.New cannot decode is damage,
+// but a row of redistore that was cut off passes for an outage, because its error is that of a lost connection.
 func FromStore(store sessions.Store, codecs []securecookie.Codec, cookie *sessions.Options, name string, o Options) session.Importer {
 	return &importer{name: name, store: store, codecs: codecs, cookie: cookie, Options: o}
 }

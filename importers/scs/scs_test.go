@@ -98,6 +98,7 @@ type migration struct {
 	old     *scs.SessionManager
 	manager *session.Manager
 	clock   *kit.Clock
+	log     *kit.LogBook
 	browser *kit.Browser
 	before  string // its Cookie line then
 }
@@ -106,6 +107,7 @@ func migrate(t *testing.T, store scs.Store, change ...func(old *scs.SessionManag
 	m := &migration{T: t, old: scs.New()}
 	m.old.Store, m.old.Lifetime = store, 20*24*time.Hour
 	cfg := kit.DriverConfig(t, "redis")
+	m.log = kit.CaptureLog(&cfg)
 	for _, change := range change {
 		change(m.old, &cfg)
 	}
@@ -197,6 +199,41 @@ func TestTokensThatScsDidNotIssueOpenNothing(t *testing.T) {
 		p := m.browser.Another().Get("/page", "Cookie", "session="+token)
 		assert.Equal(t, ":  to ", p.Body, len(token))
 		assert.Empty(t, p.Cookies())
+		p = m.browser.Another().Get("/add?item=x", "Cookie", "session="+token)
+		assert.NotNil(t, p.Cookie("s_redis"), "a visitor begins a session")
+		assert.Nil(t, p.Cookie("session"))
+	}
+	assert.Zero(t, m.manager.Stats().Imported)
+	assert.Contains(t, m.log.Text(), "the token has 257 characters, and those of scs have 43")
+}
+
+func TestWhatScsSaysOfASessionIsImported(t *testing.T) {
+	store := &faultyStore{Store: memstore.NewWithCleanupInterval(0)}
+	old := scs.New()
+	old.Store, old.Lifetime = store, time.Hour
+	old.Cookie.Domain, old.Cookie.Path, old.Cookie.Partitioned = "example.test", "/shop", true
+	importer := scsimport.New(old, scsimport.Options{User: userOf})
+	r := httptest.NewRequest(http.MethodGet, "/shop", nil)
+	r.AddCookie(&http.Cookie{Name: "session", Value: strings.Repeat("A", 43)})
+	found, err := importer.Find(r)
+	require.NoError(t, err)
+	require.Len(t, found.Expire, 1)
+	c := found.Expire[0]
+	assert.Equal(t, [3]string{"session", "example.test", "/shop"}, [3]string{c.Name, c.Domain, c.Path})
+	assert.True(t, c.Partitioned && c.HttpOnly)
+
+	for left, live := range map[time.Duration]bool{time.Minute: true, -time.Second: false} {
+		ends := time.Now().Add(left)
+		store.damage, err = old.Codec.Encode(ends, map[string]any{"userID": "ann"})
+		require.NoError(t, err)
+		one, err := importer.Load(t.Context(), found)
+		require.NoError(t, err)
+		require.Equal(t, live, one != nil, "a store may keep rows that have expired")
+		if live {
+			assert.Equal(t, "ann", one.User)
+			assert.WithinDuration(t, ends, one.ExpiresAt, time.Millisecond)
+			assert.WithinDuration(t, ends.Add(-time.Hour), one.CreatedAt, time.Millisecond)
+		}
 	}
 }
 
