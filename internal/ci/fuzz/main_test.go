@@ -40,9 +40,9 @@ func TestRun(t *testing.T) {
 		errs         []string // in the error; none: it passes
 	}{
 		{name: "no targets", source: "func TestX(*testing.T) {}\n", says: "no targets"},
-		{name: "each target is fuzzed", source: seeded + prefixed, says: "ok    example.org/m/p FuzzSeededAlso: elapsed: "},
+		{name: "each target is fuzzed", source: seeded + prefixed, says: "2 fuzz targets, 20x each: 0 failed"},
 		{name: "all failures are told and the rest is fuzzed", source: seedless + failing + seeded,
-			says: "ok    example.org/m/p FuzzSeeded: ",
+			says: "3 fuzz targets, 20x each: 2 failed",
 			errs: []string{
 				"FuzzSeedless of example.org/m/p has no seeds",
 				"FuzzFailing of example.org/m/p fails on its seeds",

@@ -1,10 +1,10 @@
-// Test runs the tests of the given modules, one module after another, and counts them.
+// Test runs the tests of the given modules, several modules at once, and counts them.
 //
 //	go run ./internal/ci/test -race . e2e
 //	go run ./internal/ci/test -omit /internal/ci .
 //
-// It prints one line a package, the output of tests that fail, and at the end which tests were
-// skipped and why. Like go test -v, it counts subtests as tests.
+// It prints one line a module when that has ended, the output of tests that fail, and at the end which
+// tests were skipped and why. Like go test -v, it counts subtests as tests.
 package main
 
 import (
@@ -20,23 +20,55 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 func main() {
 	race := flag.Bool("race", false, "with the race detector")
 	omit := flag.String("omit", "", "a regular expression: leave out packages whose import path matches")
+	atOnce := flag.Int("at-once", 2, "how many modules run at once: many tests wait for servers and browsers")
 	flag.Parse()
 	args := []string{"test", "-json", "-count=1", "-timeout", "20m"}
 	if *race {
 		args = append(args, "-race")
 	}
-	r := newReport(os.Stdout)
-	for _, dir := range flag.Args() {
-		r.run(dir, *omit, args)
-	}
-	if r.close(); r.failed > 0 {
+	if failed := runAll(&lockedWriter{out: os.Stdout}, flag.Args(), *omit, args, *atOnce); failed > 0 {
 		os.Exit(1)
 	}
+}
+
+// runAll runs the tests of modules, prints the summary, and returns how many tests failed.
+func runAll(out io.Writer, dirs []string, omit string, args []string, atOnce int) (failed int) {
+	slots, reports := make(chan struct{}, atOnce), make([]*report, len(dirs))
+	var wait sync.WaitGroup
+	for i, dir := range dirs {
+		slots <- struct{}{}
+		reports[i] = newReport(out)
+		wait.Go(func() {
+			defer func() { <-slots }()
+			reports[i].run(dir, omit, args)
+		})
+	}
+	wait.Wait()
+	sum := newReport(out)
+	for _, r := range reports {
+		sum.passed, sum.failed, sum.skipped = sum.passed+r.passed, sum.failed+r.failed, append(sum.skipped, r.skipped...)
+	}
+	sum.close()
+	return sum.failed
+}
+
+// A lockedWriter keeps what the modules print apart, each Write as a whole.
+type lockedWriter struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(p)
 }
 
 // A test is a test of a package, or the package itself if name is empty.
@@ -45,11 +77,10 @@ type test struct{ pkg, name string }
 // An event is what go test -json says, one a line.
 type event struct {
 	Action, Package, Test, Output string
-	Elapsed                       float64 // seconds
-	ImportPath, FailedBuild       string  // of what did not compile
+	ImportPath, FailedBuild       string // of what did not compile
 }
 
-// A report follows the events of all modules.
+// A report follows the events of a module.
 type report struct {
 	out            io.Writer
 	passed, failed int
@@ -66,11 +97,16 @@ func newReport(out io.Writer) *report {
 
 // run runs the tests of a module.
 func (r *report) run(dir, omit string, args []string) {
-	before := r.failed
-	if err := r.start(dir, omit, args); err != nil && r.failed == before { // no test failed: go test did
+	began := time.Now()
+	if err := r.start(dir, omit, args); err != nil && r.failed == 0 { // no test failed: go test did
 		r.failed++
 		fmt.Fprintf(r.out, "FAIL  the tests of %s: %v\n", dir, err)
 	}
+	result := "ok  "
+	if r.failed > 0 {
+		result = "FAIL"
+	}
+	fmt.Fprintf(r.out, "%s  %s: %d passed, %d failed in %.0fs\n", result, dir, r.passed, r.failed, time.Since(began).Seconds())
 }
 
 func (r *report) start(dir, omit string, args []string) error {
@@ -161,20 +197,15 @@ func (r *report) fail(pkg, text string) {
 }
 
 func (r *report) endPackage(e event) {
-	switch e.Action {
-	case "skip":
-		fmt.Fprintf(r.out, "-     %s (no tests)\n", e.Package)
-	case "pass":
-		fmt.Fprintf(r.out, "ok    %s %.1fs (%d tests)\n", e.Package, e.Elapsed, r.counts[e.Package])
-	case "fail":
-		r.endUnfinished(e.Package)
-		text := r.builds[e.FailedBuild] + r.running[test{pkg: e.Package}]
-		if r.failures[e.Package] == 0 { // not a test, but the package
-			r.fail(e.Package, text)
-		}
-		fmt.Fprintf(r.out, "FAIL  %s %.1fs (%d tests, %d failed)\n",
-			e.Package, e.Elapsed, r.counts[e.Package], r.failures[e.Package])
+	if e.Action != "fail" {
+		return
 	}
+	r.endUnfinished(e.Package)
+	text := r.builds[e.FailedBuild] + r.running[test{pkg: e.Package}]
+	if r.failures[e.Package] == 0 { // not a test, but the package
+		r.fail(e.Package, text)
+	}
+	fmt.Fprintf(r.out, "FAIL  %s (%d tests, %d failed)\n", e.Package, r.counts[e.Package], r.failures[e.Package])
 }
 
 // endUnfinished counts the tests that were running when their package failed, as by a panic.

@@ -11,7 +11,7 @@ import (
 )
 
 // runModule runs the tests of a module that has the given test files, by their package.
-func runModule(t *testing.T, omit string, sources map[string]string) (printed string, r *report) {
+func runModule(t *testing.T, omit string, sources map[string]string) (printed string, failed int) {
 	t.Helper()
 	t.Setenv("GOFLAGS", "") // such as -modfile: it is not for this module
 	t.Setenv("GOWORK", "off")
@@ -22,10 +22,8 @@ func runModule(t *testing.T, omit string, sources map[string]string) (printed st
 		require.NoError(t, os.WriteFile(filepath.Join(dir, pkg, "x_test.go"), []byte("package "+pkg+"\n\n"+source), 0o600))
 	}
 	var out strings.Builder
-	r = newReport(&out)
-	r.run(dir, omit, []string{"test", "-json", "-count=1", "-timeout", "20s"})
-	r.close()
-	return out.String(), r
+	failed = runAll(&out, []string{dir}, omit, []string{"test", "-json", "-count=1", "-timeout", "20s"}, 1)
+	return out.String(), failed
 }
 
 const imports = "import (\n\t\"os\"\n\t\"testing\"\n)\n\nvar _ = os.Exit\n\n"
@@ -36,7 +34,7 @@ func TestReport(t *testing.T) {
 		want         string   // the last line
 		says         []string // before it
 	}{
-		{name: "subtests count", want: "3 passed, 0 failed", says: []string{"ok    example.org/m/p ", "s (3 tests)\n"},
+		{name: "subtests count", want: "3 passed, 0 failed", says: []string{"ok    /", ": 3 passed, 0 failed in "},
 			source: imports + `func TestA(t *testing.T) { t.Log("quiet"); t.Run("b", func(*testing.T) {}); t.Run("c", func(*testing.T) {}) }`},
 		{name: "failed", want: "1 passed, 1 failed", says: []string{"FAIL  example.org/m/p ", "(2 tests, 1 failed)", "why it failed"},
 			source: imports + `func TestA(t *testing.T) { t.Error("why it failed") }; func TestB(t *testing.T) { t.Log("quiet") }`},
@@ -76,6 +74,25 @@ func TestOmittedPackagesAreNotRun(t *testing.T) {
 }
 
 func TestModuleWithoutPackagesFails(t *testing.T) {
-	_, r := runModule(t, "", nil)
-	assert.Equal(t, 1, r.failed)
+	_, failed := runModule(t, "", nil)
+	assert.Equal(t, 1, failed)
+}
+
+func TestSeveralModulesHaveOneSummary(t *testing.T) {
+	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOWORK", "off")
+	var dirs []string
+	for _, source := range []string{"func TestA(*testing.T) {}", "func TestB(t *testing.T) { t.Error() }", "func TestC(t *testing.T) { t.Skip() }"} {
+		dir := t.TempDir()
+		dirs = append(dirs, dir)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.org/m\n\ngo 1.25\n"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "x_test.go"), []byte("package m\n\n"+imports+source), 0o600))
+	}
+	var out strings.Builder
+	failed := runAll(&lockedWriter{out: &out}, dirs, "", []string{"test", "-json", "-timeout", "20s"}, 3)
+	assert.Equal(t, 1, failed)
+	assert.Contains(t, out.String(), "ok    "+dirs[0]+": 1 passed, 0 failed")
+	assert.Contains(t, out.String(), "FAIL  "+dirs[1]+": 0 passed, 1 failed")
+	assert.Contains(t, out.String(), "1 skipped:")
+	assert.True(t, strings.HasSuffix(out.String(), "\n1 passed, 1 failed\n"), out.String())
 }
