@@ -30,7 +30,7 @@ func (r *requestState) commit(status int) error {
 		}
 		return err
 	}
-	r.writeHeader(sessions)
+	r.writeHeader(sessions, false)
 	return nil
 }
 

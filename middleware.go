@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
 
 	"example.com/session/internal/cookie"
 	"example.com/session/internal/response"
@@ -97,8 +96,11 @@ func (r *requestState) panicked(returned *bool) {
 	}
 	r.carryBack()
 	r.close(false)
-	if !r.writer.Committed() {
-		r.prepareHeader()
+	if !r.writer.Committed() { // a recovery middleware, or one that compresses, may still send the header
+		var few [2]*Session
+		sessions := r.lockSessions(few[:0])
+		r.writeHeader(sessions, true)
+		unlock(sessions)
 		r.writer.Release()
 	}
 	if !r.writer.HasAnswered() {
@@ -106,26 +108,6 @@ func (r *requestState) panicked(returned *bool) {
 	}
 	if v := recover(); v != nil && v != http.ErrAbortHandler {
 		panic(v)
-	}
-}
-
-// prepareHeader adds the cookies of what was saved, and keeps shared caches from storing what the
-// handler has put into the header. After a panic, a recovery middleware sends it with a page of its
-// own, and one that compresses sends it when it closes its body.
-func (r *requestState) prepareHeader() {
-	if r.wasSaved() {
-		r.SetCookies(r.writer.Inner().Header())
-	}
-	used, byAddress := false, false
-	for _, s := range r.sessions(nil) {
-		s.mu.Lock()
-		if !s.isUntouched() {
-			used, byAddress = true, byAddress || s.source.byIP
-		}
-		s.mu.Unlock()
-	}
-	if used {
-		r.writer.ProtectFromCaches(byAddress)
 	}
 }
 
@@ -145,15 +127,6 @@ func (r *requestState) close(store bool) {
 		s.signInFailed(s.lateError())
 		s.mu.Unlock()
 	}
-}
-
-// wasSaved reports whether the client has to be told of something that was stored.
-func (r *requestState) wasSaved() bool {
-	return slices.ContainsFunc(r.sessions(nil), func(s *Session) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.wasSaved()
-	})
 }
 
 // BeforeHeader commits the request. It implements response.Hooks.

@@ -8,8 +8,9 @@ import (
 	"example.com/session/internal/cookie"
 )
 
-// writeHeader adds what the state of the sessions asks of the header. The sessions are locked.
-func (r *requestState) writeHeader(sessions []*Session) {
+// writeHeader adds the cookies of the sessions to the header, of those only that were saved if the request has
+// failed, and keeps shared caches from storing the page. The sessions are locked.
+func (r *requestState) writeHeader(sessions []*Session, failed bool) {
 	h := r.writer.Inner().Header()
 	used, noStore := false, false // a page that was prefetched is asked for again if it shows flash
 	for _, s := range sessions {
@@ -17,7 +18,9 @@ func (r *requestState) writeHeader(sessions []*Session) {
 			continue
 		}
 		used, noStore = true, noStore || s.source.byIP || len(s.flash.read) > 0 && isPrefetch(r.incoming.Header)
-		s.writeCookies(h)
+		if !failed || s.wasSaved() {
+			s.writeCookies(h)
+		}
 	}
 	if used {
 		r.writer.ProtectFromCaches(noStore)
