@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 const (
 	accountSignedIn = "authenticated" // when, in milliseconds since 1970
 	accountHints    = "hints"         // what Describe was given, as JSON
-	accountSeen     = "seen"          // when the user was last active, for Config.LockAfter
+	accountSeen     = "seen"          // when the user of a locked session was last active
 )
 
 const (
@@ -50,9 +51,6 @@ func (s *Session) Login(user string) {
 	now := strconv.FormatInt(s.now().UnixMilli(), 10)
 	s.pending.set(driver.Account, driver.UserKey, user)
 	s.pending.set(driver.Account, accountSignedIn, now)
-	if s.request.manager.cfg.LockAfter > 0 {
-		s.pending.set(driver.Account, accountSeen, now)
-	}
 	if !s.source.hasUsers.Load() {
 		s.source.hasUsers.Store(true)
 	}
@@ -199,19 +197,26 @@ func (s *Session) locked() bool {
 	return after > 0 && s.loaded.at.Sub(s.lastActivity()) >= after
 }
 
-// lastActivity returns when the user was last active. Without a stored activity, from before
-// LockAfter was set, the last use counts.
+// lastActivity returns when the user was last active: at the last use, as noted by whatever process,
+// unless the session was locked by then.
 func (s *Session) lastActivity() time.Time {
-	seen := parseAccountTime(s.account(accountSeen))
-	switch {
-	case s.loaded.seen.Time().After(seen):
-		return s.loaded.seen.Time()
-	case !seen.IsZero():
-		return seen
-	case s.stored != nil:
-		return s.stored.UsedAt()
+	signedIn := parseAccountTime(s.account(accountSignedIn))
+	if locked := s.lockedSince(); !locked.IsZero() && !locked.Before(signedIn) {
+		return locked
 	}
-	return s.loaded.at
+	rec := cmp.Or(s.loaded.arrived, s.stored) // a save of this request is a use too
+	if rec == nil || rec.UsedAt().Before(signedIn) {
+		return signedIn
+	}
+	return rec.UsedAt()
+}
+
+// lockedSince returns the last activity before a request found the session locked, zero if none has.
+func (s *Session) lockedSince() time.Time {
+	if s.loaded.seen != 0 {
+		return s.loaded.seen.Time()
+	}
+	return parseAccountTime(s.account(accountSeen))
 }
 
 func parseAccountTime(text string) time.Time {

@@ -76,7 +76,7 @@ func (s *Session) check(size bool) error {
 // saveAtCommit stores the session. A session that the request can do without fails nothing, nor
 // does a session that is another request's by now: its changes were dropped and reported.
 func (s *Session) saveAtCommit() error {
-	s.noteActivity()
+	s.noteLock()
 	err := s.save()
 	if err == nil || isGone(err) || s.canDoWithout(err) {
 		return nil
@@ -170,6 +170,7 @@ func (s *Session) Save() error {
 	if err := s.problems.blocking(); err != nil {
 		return err
 	}
+	s.noteLock()
 	save := s.save
 	if !s.hasUnsaved() {
 		save = s.use
@@ -337,7 +338,7 @@ func (s *Session) saveLate() {
 	}
 	usedLate := s.source.cookies == nil && s.useIsDue()
 	if usedLate {
-		s.noteActivity()
+		s.noteLock()
 	}
 	if !s.hasUnsaved() && !usedLate || s.problems.blocking() != nil {
 		return

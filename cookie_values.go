@@ -62,7 +62,7 @@ type openedCookie struct {
 type lastUse struct {
 	digest driver.Digest // of the secret
 	used   time.Time     // when the session was last used
-	seen   time.Time     // when its user was last active; zero without Config.LockAfter
+	seen   time.Time     // when the user of a locked session was last active, else zero
 }
 
 // recentlyOpened keeps what was opened or sealed, because a browser presents the same cookies with every
@@ -288,7 +288,7 @@ func (s *Session) sealData(name string) string {
 func (s *Session) sealUse(prefix string) string {
 	return s.seal(s.source.hint, prefix, func(dst []byte) []byte {
 		var seen driver.Milli
-		if s.source.lockAfter > 0 {
+		if s.user() != "" && s.locked() {
 			seen = driver.MilliOf(s.lastActivity())
 		}
 		dst = append(dst, s.token.digest[:]...)

@@ -219,7 +219,7 @@ func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
 			ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 		}
 	}
-	if rec.User() != "" && s.source.lockAfter > 0 { // the cookie driver may know of a later activity
+	if rec.User() != "" && own.locked() {
 		seen := strconv.FormatInt(own.lastActivity().UnixMilli(), 10)
 		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: driver.Account, Key: accountSeen, Encoded: seen})
 	}

@@ -32,7 +32,7 @@ type loadResult struct {
 	severalData bool           // of the data cookie's name
 	forFlash    bool           // opened only to expire pending flash: that fails no request
 	walks       int32          // look-ups in the data of stored
-	seen        driver.Milli   // last activity that the flash cookie knows of
+	seen        driver.Milli   // last activity before the lock that the flash cookie knows of
 	at          time.Time      // flash and locks are judged by it
 	record      *driver.Record // of status live
 	arrived     *driver.Record // as it came with the request, with its flash

@@ -27,7 +27,7 @@ type save struct {
 const (
 	usePart         = 100
 	usePartInCookie = 10 // a cookie is written for it
-	activityPart    = 20 // of Config.LockAfter
+	activityPart    = 20 // of Config.LockAfter, for the same reason
 )
 
 // newSave returns a save of the session without operations.
@@ -150,22 +150,18 @@ func (s *Session) useIsDue() bool {
 	return s.loaded.at.Sub(rec.UsedAt()) >= s.source.noteUseAfter(rec)
 }
 
-// noteActivity notes that the user is active, for Config.LockAfter. The time of the last activity
-// stays while the session is locked, so that it stays locked.
-func (s *Session) noteActivity() {
-	after := s.request.manager.cfg.LockAfter
-	if after <= 0 || s.stored == nil || s.isMoving() && !s.hasUnsaved() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
+// noteLock notes that a session is locked by Config.LockAfter, so that the uses that follow do not
+// unlock it, or no longer is, because LockAfter has become longer.
+func (s *Session) noteLock() {
+	if s.request.manager.cfg.LockAfter <= 0 || s.stored == nil || s.isMoving() && !s.hasUnsaved() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
 		return
 	}
-	seen := s.lastActivity()
-	switch {
-	case s.locked() && s.account(accountSeen) == "" && s.useIsDue(): // else this use would count
-	case s.locked(), s.loaded.at.Sub(seen) < after/activityPart:
-		return
-	default:
-		seen = s.loaded.at
+	switch locked, noted := s.locked(), !s.lockedSince().IsZero(); {
+	case locked && s.account(accountSeen) == "" && (!noted || s.hasUnsaved()): // else a flash cookie alone has it
+		s.pending.set(driver.Account, accountSeen, strconv.FormatInt(s.lastActivity().UnixMilli(), 10))
+	case noted && !locked:
+		s.pending.put(&driver.Op{Kind: driver.Delete, Part: driver.Account, Key: accountSeen})
 	}
-	s.pending.set(driver.Account, accountSeen, strconv.FormatInt(seen.UnixMilli(), 10))
 }
 
 // save ends what is to be ended and stores what is unsaved. s.mu is held.
@@ -214,7 +210,7 @@ func (s *Session) savePending() error {
 	return nil
 }
 
-// isOnlyUse reports whether a save notes nothing but use and activity.
+// isOnlyUse reports whether a save notes nothing but a use and a lock.
 func (sv *save) isOnlyUse() bool {
 	if sv.New || sv.Replace || sv.Install != (driver.Digest{}) {
 		return false

@@ -116,10 +116,10 @@ func (src *source) idleTimeout(rec *driver.Record) time.Duration {
 // noteUseAfter returns how old the last noted use may become before a use is noted again.
 func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
 	idle := src.idleTimeout(rec)
-	if src.cookies != nil {
-		return idle / usePartInCookie
-	}
 	after := min(idle/usePart, time.Minute)
+	if src.cookies != nil {
+		after = idle / usePartInCookie
+	}
 	if src.lockAfter > 0 {
 		after = min(after, src.lockAfter/activityPart)
 	}

@@ -132,3 +132,39 @@ func TestLockAfterIsSwitchedOnWithLiveSessions(t *testing.T) {
 			assert.Empty(t, f.new.user(active))
 		})
 }
+
+// A process without LockAfter notes no lock, and what it notes of use counts on the others.
+func TestLockAfterOnHalfOfAFleetLocksNoActiveUser(t *testing.T) {
+	t.Parallel()
+	onFleets(t, session.Config{}, session.Config{LockAfter: 15 * time.Minute}, func(t *testing.T, f *fleet) {
+		token := f.new.signIn("ann")
+		for range 3 {
+			require.Equal(t, "ann", f.new.user(token))
+			for range 20 {
+				f.clock.Advance(time.Minute)
+				f.old.open(token)
+			}
+		}
+		f.clock.Advance(16 * time.Minute)
+		assert.Empty(t, f.new.user(token))
+	})
+}
+
+// Not even a Save in the middle of a handler, which counts as use.
+func TestUseOfALockedSessionDoesNotUnlockIt(t *testing.T) {
+	t.Parallel()
+	onFleets(t, session.Config{}, session.Config{LockAfter: 15 * time.Minute}, func(t *testing.T, f *fleet) {
+		token := f.old.signIn("ann")
+		f.clock.Advance(20 * time.Minute)
+		for range 3 {
+			f.new.ask(token, func(own *session.Session) {
+				own.Set("cart", "book")
+				assert.NoError(t, own.Save())
+				_, locked := own.Locked()
+				assert.True(t, locked)
+			})
+			assert.Empty(t, f.new.user(token))
+			f.clock.Advance(time.Minute)
+		}
+	})
+}
