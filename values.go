@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"example.com/session/driver"
 )
@@ -91,10 +92,14 @@ func encodePlain(v reflect.Value) (string, bool) {
 }
 
 // encodeNumber encodes the text of a json.Number, and reports whether it has a plain form. A
-// text that a plain form would change is left to the codec.
+// text that a plain form would change is left to the codec, except that 5.0 becomes the float 5, on
+// which Increment works.
 func encodeNumber(text string) (string, bool) {
 	if _, ok := untypedInt(text); ok {
 		return text, true
+	}
+	if whole, zeros, _ := strings.Cut(text, "."); zeros != "" && strings.Trim(zeros, "0") == "" {
+		text = whole
 	}
 	enc := string(formFloat) + text
 	f, ok := encodedFloat(enc)

@@ -177,7 +177,7 @@ func TestNaNReadsBackAsNaN(t *testing.T) {
 }
 
 func TestWholeNumbersOfEveryTypeCountAsIntegers(t *testing.T) {
-	for _, v := range []any{5, 5.0, uint8(5), ptrTo(5), ptrTo(5.0), ptrTo(ptrTo(5)), json.Number("5"), big.NewInt(5), testCount(5)} {
+	for _, v := range []any{5, 5.0, uint8(5), ptrTo(5), ptrTo(5.0), ptrTo(ptrTo(5)), json.Number("5"), json.Number("5.0"), big.NewInt(5), testCount(5)} {
 		n, ok := encodedInt(mustEncode(t, v))
 		assert.True(t, ok, "%T", v)
 		assert.EqualValues(t, 5, n, "%T", v)

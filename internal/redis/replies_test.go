@@ -35,6 +35,9 @@ var replies = []struct{ text, advice string }{
 	{text: "NOPERM this user has no permissions to run the 'getex' command", advice: "docs/redis.md"},
 	{text: "ERR The user executing the script can't run this command or subcommand script: 0a, on @user_script:1.", advice: "docs/redis.md"},
 	{text: "ERR Error running script (call to f_1): @user_script:8: ERR The user executing the script can't run this command", advice: "docs/redis.md"},
+	{text: "ERR Error running script (call to f_1): @user_script:8: @user_script: 8: The user executing the script can't access " +
+		"at least one of the keys mentioned in the command arguments", advice: "docs/redis.md"},
+	{text: "DENIED Redis is running in protected mode because protected mode is enabled", advice: "Redis.Password"},
 	{text: "ERR ACL failure in script: User is not permitted to run this command", advice: "docs/redis.md"},
 	{text: "WRONGTYPE Operation against a key holding the wrong kind of value", advice: "Redis.Namespace"},
 	{text: "ERR Error running script (call to f_1): @user_script:8: WRONGTYPE Operation against a key", advice: "Redis.Namespace"},

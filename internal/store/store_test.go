@@ -303,3 +303,19 @@ func onEachOperation(t *testing.T, step func(context.Context, func()) error, che
 }
 
 func (s *mapStore) setStep(step func(context.Context, func()) error) { s.step = step }
+
+// A row that was deleted meanwhile is nothing that an UPDATE of SQL complains about.
+func TestStoreThatDoesNotCallChangeIsAnOutage(t *testing.T) {
+	d := store.New(forgetfulStore{&mapStore{}})
+	_, err := d.Save(t.Context(), nil, change(driver.NewID()))
+	assert.ErrorIs(t, err, driver.ErrUnavailable)
+	assert.ErrorContains(t, err, "without calling change")
+	_, err = d.End(t.Context(), nil, &driver.Ending{ID: driver.NewID(), Now: start})
+	assert.ErrorIs(t, err, driver.ErrUnavailable)
+}
+
+type forgetfulStore struct{ *mapStore }
+
+func (forgetfulStore) Update(context.Context, string, func([]byte) (driver.Entry, error)) error {
+	return nil
+}

@@ -48,16 +48,18 @@ func (d *Driver) update(ctx context.Context, key string, g guess, change changeF
 	if d.swapper != nil {
 		return d.updateBySwap(ctx, key, g, change)
 	}
-	var changeErr error
+	changeErr := errNotCalled
 	err := d.store.Update(ctx, key, func(old []byte) (entry driver.Entry, _ error) {
 		entry, changeErr = change(old)
 		return entry, changeErr
 	})
-	if changeErr != nil {
+	if changeErr != nil && (err == nil || changeErr != errNotCalled) {
 		return changeErr
 	}
 	return storeError(err)
 }
+
+var errNotCalled = fmt.Errorf("%w: Update of the Store returned nil without calling change", driver.ErrUnavailable)
 
 // updateBySwap is update on a Swapper. A conflict brings the current bytes, so the next try needs
 // no Get. From then on the writers of this process take turns, so that each one needs few tries.
