@@ -49,9 +49,9 @@ func newCookieDriver(cfg *Config, name string) (*cookieDriver, error) {
 }
 
 // load returns the record that came in the cookie, unless the session was ended.
-func (d *cookieDriver) load(ctx context.Context, rec *driver.Record, now time.Time) (*driver.Record, error) {
+func (d *cookieDriver) load(ctx context.Context, rec *driver.Record, secret driver.Digest, now time.Time) (*driver.Record, error) {
 	if d.onServer(rec) {
-		return d.revocation.load(ctx, rec, now)
+		return d.revocation.load(ctx, rec, secret, now)
 	}
 	if ago, ok := d.ended.ago(rec.ID(), now); ok {
 		return nil, &driver.EndedError{Ago: ago}

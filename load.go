@@ -264,7 +264,7 @@ func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candida
 	if rec == nil {
 		loaded, err = s.source.driver.Load(ctx, t.id, now)
 	} else {
-		loaded, err = s.source.cookies.load(ctx, rec, now)
+		loaded, err = s.source.cookies.load(ctx, rec, t.digest, now)
 	}
 	if err = s.answered(opLoad, t.id, began, err); err == nil {
 		return s.judge(t, loaded, now), nil

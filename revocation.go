@@ -34,17 +34,17 @@ type checkedAt struct {
 
 // load returns the record that came in the cookie, with the secrets and the user that the server
 // has by now. The server is asked at most once a window for each session, and whenever what it said
-// does not let the cookie in: another process may have replaced the secret since.
-func (v *revocation) load(ctx context.Context, rec *driver.Record, now time.Time) (*driver.Record, error) {
+// does not accept the secret that came: another process may have installed it since.
+func (v *revocation) load(ctx context.Context, rec *driver.Record, secret driver.Digest, now time.Time) (*driver.Record, error) {
 	current, ok := v.lookup(rec.ID(), now)
-	if _, accepted := commonSecret(current, rec); !ok || !accepted {
+	if !ok || !current.Accepts(secret) {
 		v.home.used.Store(true) // Ping asks it from now on
 		ends := v.countEnds()
 		var err error
 		if current, err = v.home.driver.Load(ctx, rec.ID(), now); err != nil {
 			return nil, err
 		}
-		v.keepAlive(ctx, current, rec, now)
+		v.keepAlive(ctx, current, secret, now)
 		v.note(current, now, ends)
 	}
 	return rec.WithIdentity(current), nil
@@ -52,29 +52,14 @@ func (v *revocation) load(ctx context.Context, rec *driver.Record, now time.Time
 
 // keepAlive notes the use of the session on the server, once a part of its idle timeout has passed.
 // If that fails, the next request tries again.
-func (v *revocation) keepAlive(ctx context.Context, current, rec *driver.Record, now time.Time) {
+func (v *revocation) keepAlive(ctx context.Context, current *driver.Record, secret driver.Digest, now time.Time) {
 	limits := current.Limits()
 	if now.Sub(current.UsedAt()) < limits.Idle/usePartInCookie {
 		return
 	}
-	if secret, ok := commonSecret(current, rec); ok {
-		ch := &driver.Changes{ID: current.ID(), Number: rand.Uint64(), Since: current.LastSave(), Now: now, Use: true,
-			Limits: limits, Expect: secret}
-		_, _ = v.home.driver.Save(ctx, current, ch)
-	}
-}
-
-// commonSecret returns the digest of a secret that the server's record, nil if there is none, and the one
-// in a cookie both accept.
-func commonSecret(current, rec *driver.Record) (driver.Digest, bool) {
-	if current != nil {
-		for _, c := range current.Credentials() {
-			if !c.Replaced && rec.Accepts(c.Digest) {
-				return c.Digest, true
-			}
-		}
-	}
-	return driver.Digest{}, false
+	ch := &driver.Changes{ID: current.ID(), Number: rand.Uint64(), Since: current.LastSave(), Now: now, Use: true,
+		Limits: limits, Expect: secret}
+	_, _ = v.home.driver.Save(ctx, current, ch)
 }
 
 // save stores what the changes make of the server's record, then returns the session with its
@@ -83,7 +68,7 @@ func (v *revocation) save(ctx context.Context, base *driver.Record, ch *driver.C
 	onServer := *ch
 	onServer.Ops = accountOps(ch.Ops)
 	if base != nil && len(onServer.Ops) == 0 && !ch.Restart && ch.Install == (driver.Digest{}) {
-		rec, err := v.load(ctx, base, ch.Now)
+		rec, err := v.load(ctx, base, ch.Expect, ch.Now)
 		if err != nil {
 			return nil, err
 		}

@@ -92,3 +92,23 @@ func TestRevocationNeedsADriverWithAnIndex(t *testing.T) {
 
 // A wrappedDriver keeps no index of users.
 type wrappedDriver struct{ session.Driver }
+
+// The two clicks meet a process each, and the browser goes on at the one that knows the first.
+func TestADoubleClickOnTwoProcessesSignsIn(t *testing.T) {
+	cfg := kit.AccountConfig(t, "cookie, revoked in redis")
+	here, there := kit.NewVisitor(t, kit.NewManager(t, cfg)), kit.NewVisitor(t, kit.NewManager(t, cfg))
+	login := func(s *session.Session) { s.Login("ann") }
+	here.Visit(func(s *session.Session) { s.Set("cart", "book") })
+	line := here.CookieHeader()
+	first := here.Stranger().Visit(login, "Cookie", line)
+	second := there.Visit(login, "Cookie", line)
+	for _, p := range []kit.Page{first, second} {
+		for _, v := range []*kit.Visitor{here, there} {
+			v.Stranger().Visit(func(s *session.Session) {
+				user, _ := s.User()
+				assert.Equal(t, "ann", user)
+				assert.Equal(t, "book", s.Get("cart"))
+			}, "Cookie", p.Next(line))
+		}
+	}
+}
