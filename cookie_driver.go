@@ -24,8 +24,8 @@ const maxCookie = 4096 // bytes of name and value: RFC 6265bis, section 5.6
 //   - Name and value of the data cookie have 3500 bytes at most; more is a *SizeError, and nothing is
 //     sent.
 //
-// A use is noted once a tenth of the idle timeout has passed, so a session may expire that much
-// early.
+// A use is noted once a tenth of the idle timeout has passed, or six minutes, so a session may expire
+// that much early.
 type cookieDriver struct {
 	keys       *sealed.Keyring
 	name       string // of the identity cookie

@@ -26,8 +26,9 @@ type save struct {
 // that much early, never late.
 const (
 	usePart         = 100
-	usePartInCookie = 10 // a cookie is written for it
-	activityPart    = 20 // of Config.LockAfter, for the same reason
+	usePartInCookie = 10              // a cookie is written for it
+	longestInCookie = 6 * time.Minute // so that limits which become shorter end no session that is in use
+	activityPart    = 20              // of Config.LockAfter, for the same reason
 )
 
 // newSave returns a save of the session without operations.

@@ -118,7 +118,7 @@ func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
 	idle := src.idleTimeout(rec)
 	after := min(idle/usePart, time.Minute)
 	if src.cookies != nil {
-		after = idle / usePartInCookie
+		after = min(idle/usePartInCookie, longestInCookie)
 	}
 	if src.lockAfter > 0 {
 		after = min(after, src.lockAfter/activityPart)

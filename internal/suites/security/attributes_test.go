@@ -157,3 +157,30 @@ func TestAnActiveUserStaysWhenTheIdleTimeoutBecomesShorter(t *testing.T) {
 		}
 	}
 }
+
+// Nor does a user find the session locked or ended who used it a minute before a limit became shorter.
+func TestAUserOfAMinuteAgoStaysWhenALimitBecomesShorter(t *testing.T) {
+	for name, change := range map[string]func(cfg *session.Config){
+		"IdleTimeout": func(cfg *session.Config) { cfg.IdleTimeout = 15 * time.Minute },
+		"LockAfter":   func(cfg *session.Config) { cfg.LockAfter = 15 * time.Minute },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := kit.NewSite(t, "cookie", func(cfg *session.Config) { cfg.IdleTimeout, cfg.Lifetime = 12*time.Hour, 200*time.Hour })
+			var j jar
+			j.visit(s, func(own *session.Session) { own.Login("ann") })
+			for range 59 {
+				s.Clock.Advance(time.Minute)
+				j.visit(s, func(own *session.Session) { own.User() })
+			}
+			s.Clock.Advance(time.Minute)
+			now := s.Clock.Now()
+			change(&s.Config)
+			s.Open()
+			s.Clock.Advance(now.Sub(s.Clock.Now()))
+			j.visit(s, func(own *session.Session) {
+				user, _ := own.User()
+				assert.Equal(t, "ann", user)
+			})
+		})
+	}
+}
