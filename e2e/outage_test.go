@@ -25,3 +25,44 @@ func TestStoreThatDoesNotRespondSignsNobodyOut(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.visit("/session"))
 	assert.Equal(t, "Signed in as Ann", b.text(".name"))
 }
+
+func TestWhatWasTypedSurvivesAnOutage(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	b := start(t, "redis", setup{redis: redis}).open(t)
+	b.provokes("503")
+	const note, name = `Bread & "olives" <b>`, "Ann O'Hara"
+
+	b.visit("/")
+	b.addNote("from before")
+	b.fill("#text", note)
+	redis.Stop()
+	require.Equal(t, http.StatusServiceUnavailable, b.press(".add button"))
+	require.Equal(t, http.StatusServiceUnavailable, b.press("main form button"), "sent again too early")
+	assert.Equal(t, note, eval[string](b, `document.querySelector("#text").value`))
+	for _, l := range looks {
+		b.look(l)
+		assert.Empty(t, b.violations())
+		b.fits("the error page")
+		b.picture("redis-outage-" + l.name)
+	}
+	redis.Restart(t)
+	require.Equal(t, http.StatusOK, b.press("main form button"))
+	assert.Equal(t, []string{"from before", note}, b.notes())
+
+	b.visit("/sign-in")
+	b.fill("#name", name)
+	b.click("[name=remember]")
+	redis.Stop()
+	require.Equal(t, http.StatusServiceUnavailable, b.press("main form button"))
+	redis.Restart(t)
+	require.Equal(t, http.StatusOK, b.press("main form button"))
+	assert.Equal(t, "Signed in as "+name, b.text(".name"))
+	assert.Contains(t, b.text(".meter .figure"), "of 30 d left", "a box that was ticked is not sent again")
+
+	redis.Stop()
+	require.Equal(t, http.StatusServiceUnavailable, b.visit("/devices"))
+	redis.Restart(t)
+	require.Equal(t, http.StatusOK, b.press("main a.button"))
+	assert.Equal(t, "/devices", b.path())
+}

@@ -5,11 +5,14 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"html/template"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,29 +194,63 @@ func (a *app) showNotFound(w http.ResponseWriter, r *http.Request) {
 type failure struct {
 	Text    string
 	Largest []session.KeySize
+	Again   bool      // offers to ask for the page again
+	Form    *sentForm // nil if no form was sent
+}
+
+// A sentForm is a posted form that was not stored. The error page shows it, to be sent again.
+type sentForm struct {
+	Action string
+	Fields []field
+}
+
+// A field has no label if its value was chosen rather than typed.
+type field struct{ Name, Label, Value string }
+
+var labels = map[string]string{"text": "Note", "name": "Name"}
+
+func sent(r *http.Request) *sentForm {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	form := &sentForm{Action: r.URL.Path}
+	r.ParseForm() // what can be parsed of it
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			form.Fields = append(form.Fields, field{name, labels[name], value})
+		}
+	}
+	return form
 }
 
 // showFailure responds to a request whose session could not be loaded or stored. Errors may name
 // hosts and keys, so the page says only what is of use to a visitor.
 func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
 	var size *session.SizeError
+	status, title, f := http.StatusInternalServerError, "Something went wrong", failure{Form: sent(r)}
 	switch {
 	case errors.As(err, &size):
-		a.render(w, r, http.StatusRequestEntityTooLarge, "failure.html", "Does not fit", failure{
-			Text: "The session would need a cookie of " + strconv.Itoa(size.Size) + " bytes, and at most " +
-				strconv.Itoa(size.Limit) + " are kept. Nothing from this request was stored.",
-			Largest: size.Largest,
-		})
+		status, title = http.StatusRequestEntityTooLarge, "Does not fit"
+		f.Text = fmt.Sprintf("The session would need a cookie of %d bytes, and at most %d are kept. "+
+			"Nothing from this request was stored.", size.Size, size.Limit)
+		f.Largest = size.Largest
 	case errors.Is(err, session.ErrUnavailable):
-		a.render(w, r, http.StatusServiceUnavailable, "failure.html", "Back soon", failure{
-			Text: "Sessions cannot be reached right now. Nobody was signed out. Please try again in a moment.",
-		})
+		status, title, f.Again = http.StatusServiceUnavailable, "Back soon", f.Form == nil
+		f.Text = "The server cannot reach the sessions right now. Nobody was signed out. "
+		if f.Form != nil && len(f.Form.Fields) > 0 {
+			f.Text += "What you sent may not have been stored. It is kept on this page."
+		} else {
+			f.Text += "Please try again in a moment."
+		}
 	default:
 		log.Print(err)
-		a.render(w, r, http.StatusInternalServerError, "failure.html", "Something went wrong", failure{
-			Text: "The session could not be loaded or stored. Nothing from this request was stored.",
-		})
+		f.Text = "The session could not be loaded or stored. Nothing from this request was stored."
 	}
+	if r.Header.Get("Sec-Fetch-Dest") == "iframe" { // a frame has no room for a page
+		a.render(w, r, status, "frame.html", title, f.Text)
+		return
+	}
+	a.render(w, r, status, "failure.html", title, f)
 }
 
 // secureHeaders allows the pages to load only what this server sends.

@@ -11,9 +11,9 @@ import (
 
 // messages are the texts for the flash keys that the documented partial shows.
 var messages = map[string]string{
-	"success": "This is a success message. Reload the page, and it is gone.",
-	"warning": "This is a warning. Reload the page, and it is gone.",
-	"danger":  "This is a danger message. Reload the page, and it is gone.",
+	"success": "This is a success message.",
+	"warning": "This is a warning.",
+	"danger":  "This is a danger message.",
 }
 
 // ways are the routes that a browser can take from the form to the message.

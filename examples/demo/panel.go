@@ -21,6 +21,7 @@ const (
 type panel struct {
 	Exists   bool
 	Handle   string
+	Device   string
 	Created  time.Time
 	Ends     time.Time
 	Lifetime bar
@@ -64,6 +65,7 @@ func (a *app) showSession(w http.ResponseWriter, r *http.Request) {
 	p := panel{
 		Exists:  !s.IsNew(),
 		Handle:  s.Handle(),
+		Device:  deviceOf(r.UserAgent()),
 		Created: s.CreatedAt(),
 		Ends:    s.ExpiresAt(),
 		Cookie:  a.cookieUse(r),
@@ -74,7 +76,7 @@ func (a *app) showSession(w http.ResponseWriter, r *http.Request) {
 	p.Proof, _ = replaced.Get(s)
 	lifetime, idle := a.limits(s)
 	p.Lifetime = timeBar("Lifetime", lifetime-time.Since(p.Created), lifetime)
-	p.Idle = timeBar("Idle", idle, idle)
+	p.Idle = timeBar("Idle timeout", idle, idle)
 	p.Keys, p.Bytes = keysOf(s)
 	a.render(w, r, http.StatusOK, "session.html", "This session", p)
 }
