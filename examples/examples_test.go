@@ -3,12 +3,15 @@ package examples_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/internal/redistest"
@@ -97,6 +100,27 @@ func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 	}
 	require.Len(t, signedIn.Cookies(), 1)
 	assert.NotContains(t, text+p.Log.Text(), signedIn.Cookies()[0].Value, "the token is in the log or in the counters")
+}
+
+// The quickstart, which README pastes, leaves this out.
+func TestExamplesRefuseAnArgumentThatTheyDoNotKnow(t *testing.T) {
+	dir := t.TempDir()
+	build, err := exec.Command("go", "build", "-o", dir, "./...").CombinedOutput()
+	require.NoError(t, err, string(build))
+	programs, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(programs), 8)
+	for _, program := range programs {
+		if program.Name() == "quickstart" {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, filepath.Join(dir, program.Name()), "redis").CombinedOutput()
+		cancel()
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit, program.Name())
+		assert.Contains(t, string(out), `unknown argument "redis"`, program.Name())
+	}
 }
 
 // start builds an example and runs it on a free port until the test ends.

@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -35,11 +34,8 @@ func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
 	secure := flag.Bool("tls", false, "serve HTTPS with a self-signed certificate")
 	metrics := flag.String("metrics", "", "where to serve metrics for Prometheus, such as 127.0.0.1:9091; logs events, too")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(flag.CommandLine.Output(), "demo: unknown argument %q\n", flag.Arg(0))
-		flag.Usage()
-		os.Exit(2)
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
 	}
 	if err := run(*driver, *file, *address, *metrics, *secure); err != nil {
 		log.Fatal(err)

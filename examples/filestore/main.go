@@ -23,7 +23,9 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
 	dir := flag.String("dir", "sessions", "where the files are kept")
-	flag.Parse()
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
+	}
 	store, err := newFileStore(*dir)
 	if err != nil {
 		log.Fatal(err)

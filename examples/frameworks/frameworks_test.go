@@ -4,6 +4,7 @@ package frameworks_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/session"
 	"example.com/session/internal/suites/kit"
@@ -115,6 +117,20 @@ func page(b *kit.Browser) kit.Page {
 	p := b.Get("/", "Accept", html, "Sec-Fetch-Dest", "document")
 	require.Equal(b.T, http.StatusOK, p.StatusCode)
 	return p
+}
+
+func TestUnknownArgumentIsRefused(t *testing.T) {
+	built, err := os.ReadDir(programs)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(built), len(applications))
+	for _, program := range built {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, filepath.Join(programs, program.Name()), "redis").CombinedOutput()
+		cancel()
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit, program.Name())
+		assert.Contains(t, string(out), `unknown argument "redis"`, program.Name())
+	}
 }
 
 func TestPageOfAVisitorSetsNoCookieAndIsPrivate(t *testing.T) {

@@ -21,7 +21,9 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:8081", "where to listen")
 	port := flag.Int("redis-port", 6379, "the port of redis on this machine")
-	flag.Parse()
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
+	}
 	secret := os.Getenv("SESSION_SECRET")
 	if secret == "" {
 		secret = session.NewSecret()

@@ -27,7 +27,9 @@ var page = session.NewTemplates(template.Must(template.New("page").Funcs(session
 
 func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
-	flag.Parse()
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
+	}
 	manager, err := session.NewManager(session.Config{Default: "memory"})
 	if err != nil {
 		log.Fatal(err)

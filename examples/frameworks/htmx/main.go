@@ -47,7 +47,9 @@ var (
 )
 
 func main() {
-	flag.Parse()
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
+	}
 	manager, err := session.NewManager(session.Config{Default: "memory"})
 	if err != nil {
 		log.Fatal(err)
