@@ -60,7 +60,10 @@ func TestWhatWasTypedSurvivesAnOutage(t *testing.T) {
 	assert.Equal(t, "Signed in as "+name, b.text(".name"))
 	assert.Contains(t, b.text(".meter .figure"), "of 30 d left", "a box that was ticked is not sent again")
 
+	b.visit("/at-once")
 	redis.Stop()
+	b.click("[value=A]")
+	b.awaits(inFrame("tab-a", "Please try again in a moment."))
 	require.Equal(t, http.StatusServiceUnavailable, b.visit("/devices"))
 	redis.Restart(t)
 	require.Equal(t, http.StatusOK, b.press("main a.button"))

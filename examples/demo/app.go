@@ -227,12 +227,16 @@ func sent(r *http.Request) *sentForm {
 // hosts and keys, so the page says only what is of use to a visitor.
 func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
 	var size *session.SizeError
-	status, title, f := http.StatusInternalServerError, "Something went wrong", failure{Form: sent(r)}
+	status, title, f := http.StatusInternalServerError, "Something went wrong", failure{}
+	inFrame := r.Header.Get("Sec-Fetch-Dest") == "iframe" // which has no room for a form
+	if !inFrame {
+		f.Form = sent(r)
+	}
 	switch {
 	case errors.As(err, &size):
 		status, title = http.StatusRequestEntityTooLarge, "Does not fit"
 		f.Text = fmt.Sprintf("The session would need a cookie of %d bytes, and at most %d are kept. "+
-			"Nothing from this request was stored.", size.Size, size.Limit)
+			"Nothing from this request was stored. Delete a note, or send less.", size.Size, size.Limit)
 		f.Largest = size.Largest
 	case errors.Is(err, session.ErrUnavailable):
 		status, title, f.Again = http.StatusServiceUnavailable, "Back soon", f.Form == nil
@@ -246,7 +250,7 @@ func (a *app) showFailure(w http.ResponseWriter, r *http.Request, err error) {
 		log.Print(err)
 		f.Text = "The session could not be loaded or stored. Nothing from this request was stored."
 	}
-	if r.Header.Get("Sec-Fetch-Dest") == "iframe" { // a frame has no room for a page
+	if inFrame {
 		a.render(w, r, status, "frame.html", title, f.Text)
 		return
 	}
