@@ -269,7 +269,7 @@ func (m *Manager) endListed(ctx context.Context, src *source, user string, l lis
 				return err
 			}
 			if ended != nil && ended.User() == user {
-				m.emit(ctx, Event{
+				m.emit(context.WithoutCancel(ctx), Event{
 					Kind: EventEnded, Driver: src.name, Handle: l.entry.ID.String(), User: user, Reason: reason,
 				})
 			}

@@ -122,9 +122,9 @@ type Config struct {
 
 	// Events is called with what happens to sessions, for an audit log. It runs in the goroutine of
 	// the request, before the work goes on. ctx is that of the request or of the caller; for an
-	// eviction it is context.Background(). Events must be fast and safe for concurrent use, and
-	// must not use the session. A panic in it is logged and has no other effect. Nil means that
-	// events are dropped.
+	// eviction it is that of the request that needed the room. Events must be fast and safe for
+	// concurrent use, and must not use the session. A panic in it is logged and has no other effect.
+	// Nil means that events are dropped.
 	Events func(ctx context.Context, e Event)
 
 	// Trace is called before a request loads, saves or ends a session with a driver that does I/O, for

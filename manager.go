@@ -209,8 +209,8 @@ func (m *Manager) Close() error {
 }
 
 // evicted reports a session that the memory driver has dropped to stay within MaxSessions.
-func (m *Manager) evicted(rec *driver.Record) {
-	m.emit(context.Background(), Event{
+func (m *Manager) evicted(ctx context.Context, rec *driver.Record) {
+	m.emit(context.WithoutCancel(ctx), Event{
 		Kind: EventEvicted, Driver: builtinMemory, Handle: rec.ID().String(), User: rec.User(),
 	})
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"time"
 
 	"example.com/session/driver"
@@ -20,7 +21,7 @@ type memoryDriver struct {
 	idle, flashTTL time.Duration
 }
 
-func newMemoryDriver(cfg MemoryConfig, onEvict func(*driver.Record)) *memoryDriver {
+func newMemoryDriver(cfg MemoryConfig, onEvict func(context.Context, *driver.Record)) *memoryDriver {
 	d := memory.New(memory.Options{MaxSessions: cfg.maxSessions(), OnEvict: onEvict})
 	return &memoryDriver{Driver: d, idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}
 }

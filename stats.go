@@ -11,25 +11,27 @@ import (
 // is always up to date is published by
 //
 //	expvar.Publish("session", expvar.Func(func() any { return manager.Stats() }))
+//
+// The tag help says what a field counts: exporters pass it on.
 type Stats struct {
-	Loads       uint64 // look-ups in a driver
-	Saves       uint64 // saves by a driver
-	Ended       uint64 // attempts of requests to end a session
-	Unknown     uint64 // tokens that opened nothing: expired, revoked, or never issued
-	Tampered    uint64 // sealed cookies that failed authentication
-	Damaged     uint64 // records that could not be decoded
-	Duplicates  uint64 // requests with several different cookies of the session's name
-	Dropped     uint64 // requests whose changes were dropped, because the session had ended meanwhile
-	LateChanges uint64 // changes after the header that could not be stored
-	LateOpens   uint64 // sessions opened only after the header, so that caches may store the page
-	Unreadable  uint64 // values that could not be read as asked
-	Failed      uint64 // requests that got the error answer; 0 in Drivers
-	Imported    uint64 // sessions that Config.Import has moved here
-	Unavailable uint64 // operations that a store did not serve
-	Retries     uint64 // operations that the redis driver tried once more on a fresh connection
-	Sessions    int64  // stored by the memory driver; expired ones count until they are found
-	Evictions   uint64 // sessions that the memory driver dropped to stay within MaxSessions
-	Outage      bool   // a store is unavailable: EventUnavailable came, and EventAvailable did not yet
+	Loads       uint64 `help:"look-ups in a driver"`
+	Saves       uint64 `help:"saves by a driver"`
+	Ended       uint64 `help:"attempts of requests to end a session"`
+	Unknown     uint64 `help:"tokens that opened nothing: expired, revoked, or never issued"`
+	Tampered    uint64 `help:"sealed cookies that failed authentication"`
+	Damaged     uint64 `help:"records that could not be decoded"`
+	Duplicates  uint64 `help:"requests with several different cookies of the session's name"`
+	Dropped     uint64 `help:"requests whose changes were dropped, because the session had ended meanwhile"`
+	LateChanges uint64 `help:"changes after the header that could not be stored"`
+	LateOpens   uint64 `help:"sessions opened only after the header, so that caches may store the page"`
+	Unreadable  uint64 `help:"values that could not be read as asked"`
+	Failed      uint64 `help:"requests that got the error answer; 0 in Drivers"`
+	Imported    uint64 `help:"sessions that Config.Import has moved here"`
+	Unavailable uint64 `help:"operations that a store did not serve"`
+	Retries     uint64 `help:"operations that the redis driver tried once more on a fresh connection"`
+	Sessions    int64  `help:"sessions in the memory driver; expired ones count until they are found"`
+	Evictions   uint64 `help:"sessions that the memory driver dropped to stay within MaxSessions"`
+	Outage      bool   `help:"whether a store is unavailable: EventUnavailable came, and EventAvailable did not yet"`
 
 	// LoadTimes is how long loads took, and SaveTimes how long saves and endings took, the failed
 	// ones included. They are measured where there is I/O: they are empty for the memory driver, and

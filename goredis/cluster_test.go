@@ -93,10 +93,10 @@ func TestNothingIsLostWhereANodeOfAClusterIsKilled(t *testing.T) {
 
 func TestNothingIsLostInAFailoverBySentinel(t *testing.T) {
 	soak(t, "master killed, failover by Sentinel, go-redis", func(t *testing.T) scene {
-		set := startSentinel(t)
-		return scene{cfg: through(t, redis.NewFailoverClient(set.options())), window: 15 * time.Second, long: true, brief: true, loses: true, happen: func() {
-			set.master.Kill()
-			eventually(t, set.replica, "role:master", "INFO", "replication")
+		set := redistest.StartSentinel(t)
+		return scene{cfg: through(t, redis.NewFailoverClient(failoverOptions(set))), window: 15 * time.Second, long: true, brief: true, loses: true, happen: func() {
+			set.Master.Kill()
+			set.AwaitPromotion(t)
 			time.Sleep(time.Second)
 		}}
 	})

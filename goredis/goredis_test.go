@@ -60,8 +60,8 @@ func TestDriverKeepsItsContractOnACluster(t *testing.T) {
 
 func TestDriverKeepsItsContractThroughSentinel(t *testing.T) {
 	t.Parallel()
-	set := startSentinel(t)
-	keepsTheContract(t, func() redis.UniversalClient { return redis.NewFailoverClient(set.options()) })
+	set := redistest.StartSentinel(t)
+	keepsTheContract(t, func() redis.UniversalClient { return redis.NewFailoverClient(failoverOptions(set)) })
 }
 
 // The replies are as redis sends them, and an error reply is told from a broken connection.

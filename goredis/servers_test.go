@@ -1,9 +1,6 @@
 package goredis_test
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,47 +55,9 @@ func clusterOptions(nodes []*redistest.Server) *redis.ClusterOptions {
 	return &redis.ClusterOptions{Addrs: []string{nodes[0].Addr()}, ContextTimeoutEnabled: true}
 }
 
-// A sentinelSet is a master, its replica and the Sentinel that watches them.
-type sentinelSet struct{ master, replica, sentinel *redistest.Server }
-
-const setName = "sessions"
-
-// startSentinel starts a set whose failover takes about a second.
-func startSentinel(t *testing.T, args ...string) sentinelSet {
-	t.Helper()
-	args = append(args, "--repl-diskless-sync-delay", "0")
-	s := sentinelSet{master: redistest.Start(t, args...), replica: redistest.Start(t, args...)}
-	do(t, s.replica, "REPLICAOF", s.master.Host(), s.master.Port())
-
-	// A replica is sent what is written only some time after both say that it is there.
-	eventually(t, s.replica, "master_link_status:up", "INFO", "replication")
-	c := s.master.Conn(t)
-	_, err := c.Do("SET", "probe", 1)
-	require.NoError(t, err)
-	acknowledged, err := redigo.Int(c.Do("WAIT", 1, 9000))
-	require.NoError(t, err)
-	require.Equal(t, 1, acknowledged, "the replica does not follow")
-
-	// Sentinel writes into its configuration file.
-	config := filepath.Join(t.TempDir(), "sentinel.conf")
-	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil,
-		"sentinel monitor %[1]s %[2]s %[3]d 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 3000\n",
-		setName, s.master.Host(), s.master.Port()), 0o600))
-	s.sentinel = redistest.Start(t, config, "--sentinel")
-	// It takes a replica for a master's successor once it has asked it how it is.
-	require.Eventually(t, func() bool {
-		replicas, err := redigo.Values(s.sentinel.Conn(t).Do("SENTINEL", "REPLICAS", setName))
-		if err != nil || len(replicas) != 1 {
-			return false
-		}
-		replica, err := redigo.StringMap(replicas[0], nil)
-		return err == nil && replica["flags"] == "slave" && replica["master-link-status"] == "ok"
-	}, 20*time.Second, 50*time.Millisecond, "Sentinel does not know the replica")
-	return s
-}
-
-func (s sentinelSet) options() *redis.FailoverOptions {
-	return &redis.FailoverOptions{MasterName: setName, SentinelAddrs: []string{s.sentinel.Addr()}, ContextTimeoutEnabled: true}
+// failoverOptions are those of a client that asks a Sentinel for the master.
+func failoverOptions(set redistest.SentinelSet) *redis.FailoverOptions {
+	return &redis.FailoverOptions{MasterName: redistest.SentinelName, SentinelAddrs: []string{set.Sentinel.Addr()}, ContextTimeoutEnabled: true}
 }
 
 // closing closes a client when the test ends.

@@ -134,6 +134,29 @@ func TestDrillFailover(t *testing.T) {
 	d.firing()
 }
 
+// Nobody is called at night for a failover that was over before anybody could have done anything.
+func TestDrillShortFailover(t *testing.T) {
+	server, other := redistest.Start(t), redistest.Start(t)
+	d := &drill{demoServer: startDemo(t, "-config", configFor(t, server.Port()))}
+	d.signIn("ann")
+	d.scrape(4)
+	c := server.Conn(t)
+	_, err := c.Do("REPLICAOF", other.Host(), other.Port())
+	require.NoError(t, err)
+	for range 100 {
+		require.Equal(t, http.StatusServiceUnavailable, d.visit("/session"))
+	}
+	d.scrape(1)
+	_, err = c.Do("REPLICAOF", "NO", "ONE")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { d.visit("/session"); return d.log.count("session: the store is available again") == 1 },
+		20*time.Second, 100*time.Millisecond, "%s", d.log)
+	for range 20 { // five minutes
+		d.scrape(1)
+		d.firing()
+	}
+}
+
 const forged = 10_000
 
 // attack sends forged cookies from eight clients.

@@ -25,7 +25,7 @@ func (t *Telemetry) Produce(context.Context) ([]metricdata.ScopeMetrics, error) 
 	}
 	c := &collection{began: t.began, now: time.Now(), attrs: t.attrs}
 	stats := t.manager.Stats()
-	c.count("session.failed", stats.Failed)
+	c.count("session.failed", "requests that got the error answer", stats.Failed)
 	for name, one := range stats.Drivers {
 		c.add(one, driverKey.String(name))
 	}
@@ -34,7 +34,7 @@ func (t *Telemetry) Produce(context.Context) ([]metricdata.ScopeMetrics, error) 
 		if e.reason != "" {
 			labels = append(labels, reasonKey.String(e.reason))
 		}
-		c.count("session.events", uint64(n), labels...)
+		c.count("session.events", "what happened to sessions", uint64(n), labels...)
 	}
 	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: scope}, Metrics: c.metrics}}, nil
 }
@@ -50,16 +50,16 @@ type collection struct {
 func (c *collection) add(stats session.Stats, of attribute.KeyValue) {
 	v := reflect.ValueOf(stats)
 	for i, field := range reflect.VisibleFields(v.Type()) {
-		name := "session." + snakeCase(field.Name)
+		name, help := "session."+snakeCase(field.Name), field.Tag.Get("help")
 		switch n := v.Field(i).Interface().(type) {
 		case uint64:
 			if field.Name != "Failed" { // that of all drivers together
-				c.count(name, n, of)
+				c.count(name, help, n, of)
 			}
 		case int64:
-			c.gauge(name, n, of)
+			c.gauge(name, help, n, of)
 		case bool:
-			c.gauge(name, map[bool]int64{true: 1}[n], of)
+			c.gauge(name, help, map[bool]int64{true: 1}[n], of)
 		}
 	}
 	c.time(stats.LoadTimes, of, operationKey.String("load"))
@@ -71,11 +71,11 @@ var capital = regexp.MustCompile(`\B[A-Z]`)
 func snakeCase(field string) string { return strings.ToLower(capital.ReplaceAllString(field, "_$0")) }
 
 // metric returns the metric of a name, which it begins with empty data.
-func (c *collection) metric(name, unit string, empty metricdata.Aggregation) *metricdata.Metrics {
+func (c *collection) metric(name, help, unit string, empty metricdata.Aggregation) *metricdata.Metrics {
 	i := slices.IndexFunc(c.metrics, func(m metricdata.Metrics) bool { return m.Name == name })
 	if i < 0 {
 		i = len(c.metrics)
-		c.metrics = append(c.metrics, metricdata.Metrics{Name: name, Unit: unit, Data: empty})
+		c.metrics = append(c.metrics, metricdata.Metrics{Name: name, Description: help, Unit: unit, Data: empty})
 	}
 	return &c.metrics[i]
 }
@@ -84,15 +84,15 @@ func (c *collection) set(labels []attribute.KeyValue) attribute.Set {
 	return attribute.NewSet(slices.Concat(c.attrs, labels)...)
 }
 
-func (c *collection) count(name string, n uint64, labels ...attribute.KeyValue) {
-	m := c.metric(name, "", metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true})
+func (c *collection) count(name, help string, n uint64, labels ...attribute.KeyValue) {
+	m := c.metric(name, help, "", metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true})
 	sum := m.Data.(metricdata.Sum[int64])
 	sum.DataPoints = append(sum.DataPoints, c.point(int64(n), labels))
 	m.Data = sum
 }
 
-func (c *collection) gauge(name string, n int64, labels ...attribute.KeyValue) {
-	m := c.metric(name, "", metricdata.Gauge[int64]{})
+func (c *collection) gauge(name, help string, n int64, labels ...attribute.KeyValue) {
+	m := c.metric(name, help, "", metricdata.Gauge[int64]{})
 	gauge := m.Data.(metricdata.Gauge[int64])
 	gauge.DataPoints = append(gauge.DataPoints, c.point(n, labels))
 	m.Data = gauge
@@ -116,7 +116,8 @@ func (c *collection) time(h session.Histogram, labels ...attribute.KeyValue) {
 	for _, n := range h.Counts {
 		point.Count += n
 	}
-	m := c.metric("session.operation.duration", "s", metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality})
+	m := c.metric("session.operation.duration", "how long loads and saves took, endings included", "s",
+		metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality})
 	histogram := m.Data.(metricdata.Histogram[float64])
 	histogram.DataPoints = append(histogram.DataPoints, point)
 	m.Data = histogram

@@ -97,7 +97,7 @@ func shape(text string) map[string]bool {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
-		case strings.HasPrefix(line, "# TYPE session_"):
+		case strings.HasPrefix(line, "# TYPE session_"), strings.HasPrefix(line, "# HELP session_"):
 			lines[line] = true
 		case strings.HasPrefix(line, "session_"):
 			lines[line[:strings.LastIndex(line, " ")]] = true
@@ -112,13 +112,17 @@ func TestExporterAndDemoServeTheSameMetrics(t *testing.T) {
 	d := startDemo(t, "-config", configFor(t, server.Port()))
 	d.visit("/session")
 	d.signIn("ann")
-	want := shape(scrape(t, d.metrics))
+	text := scrape(t, d.metrics)
+	lint(t, text)
+	want := shape(text)
 
 	cfg := session.Config{Default: "redis", Secret: kit.Secret, Logger: kit.Quiet,
 		Redis: session.RedisConfig{Host: server.Host(), Port: server.Port()}}
 	x := trace(t, cfg)
 	kit.Login(x.Visitor, "ann")
-	got := shape(scrape(t, exporter(t, x.telemetry).URL))
+	text = scrape(t, exporter(t, x.telemetry).URL)
+	lint(t, text)
+	got := shape(text)
 	for line := range want {
 		assert.True(t, got[line] || strings.HasPrefix(line, "session_events_total"), "only the demo has %s", line)
 	}
@@ -126,6 +130,18 @@ func TestExporterAndDemoServeTheSameMetrics(t *testing.T) {
 		assert.True(t, want[line], "the demo lacks %s", line)
 	}
 	assert.True(t, want[`session_operation_duration_seconds_bucket{session_driver="redis",session_operation="load",le="0.0025"}`])
+}
+
+// lint lets promtool check metrics: their help, types, names and units.
+func lint(t *testing.T, text string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	require.NoError(t, err)
+	cmd := exec.Command(path, "check", "metrics")
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.CombinedOutput()
+	assert.NoError(t, err)
+	assert.Empty(t, string(out))
 }
 
 func promtool(t *testing.T, args ...string) string {

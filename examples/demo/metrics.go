@@ -57,34 +57,36 @@ func (m *metrics) serve(address string) (io.Closer, error) {
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	stats := m.manager.Stats()
-	p := exposition{"session_failed_total": {kind: "counter", lines: []string{fmt.Sprint("session_failed_total ", stats.Failed)}}}
+	p := exposition{"session_failed_total": {"counter", "requests that got the error answer",
+		[]string{fmt.Sprint("session_failed_total ", stats.Failed)}}}
 	for _, name := range slices.Sorted(maps.Keys(stats.Drivers)) {
 		p.add(stats.Drivers[name], fmt.Sprintf("session_driver=%q", name))
 	}
 	m.mu.Lock()
 	for _, labels := range slices.Sorted(maps.Keys(m.events)) {
-		p.line("session_events_total", "counter", labels, m.events[labels])
+		p.line("session_events_total", "counter", "what happened to sessions", labels, m.events[labels])
 	}
 	m.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	for _, name := range slices.Sorted(maps.Keys(p)) {
-		fmt.Fprintf(w, "# TYPE %s %s\n%s\n", name, p[name].kind, strings.Join(p[name].lines, "\n"))
+		m := p[name]
+		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[4]s\n", name, m.help, m.kind, strings.Join(m.lines, "\n"))
 	}
 }
 
 // An exposition is what a scrape gets, by the name of the metric.
 type exposition map[string]struct {
-	kind  string
-	lines []string
+	kind, help string
+	lines      []string
 }
 
-func (x exposition) line(name, kind, labels string, value any) {
-	x.sample(name, kind, name, labels, value)
+func (x exposition) line(name, kind, help, labels string, value any) {
+	x.sample(name, kind, help, name, labels, value)
 }
 
-func (x exposition) sample(name, kind, sample, labels string, value any) {
+func (x exposition) sample(name, kind, help, sample, labels string, value any) {
 	metric := x[name]
-	metric.kind = kind
+	metric.kind, metric.help = kind, help
 	metric.lines = append(metric.lines, fmt.Sprintf("%s{%s} %v", sample, labels, value))
 	x[name] = metric
 }
@@ -95,16 +97,16 @@ var capital = regexp.MustCompile(`\B[A-Z]`)
 func (x exposition) add(stats session.Stats, labels string) {
 	v := reflect.ValueOf(stats)
 	for i, field := range reflect.VisibleFields(v.Type()) {
-		name := "session_" + strings.ToLower(capital.ReplaceAllString(field.Name, "_$0"))
+		name, help := "session_"+strings.ToLower(capital.ReplaceAllString(field.Name, "_$0")), field.Tag.Get("help")
 		switch n := v.Field(i).Interface().(type) {
 		case uint64:
 			if field.Name != "Failed" { // that of all drivers together
-				x.line(name+"_total", "counter", labels, n)
+				x.line(name+"_total", "counter", help, labels, n)
 			}
 		case int64:
-			x.line(name, "gauge", labels, n)
+			x.line(name, "gauge", help, labels, n)
 		case bool:
-			x.line(name, "gauge", labels, map[bool]int{true: 1}[n])
+			x.line(name, "gauge", help, labels, map[bool]int{true: 1}[n])
 		}
 	}
 	x.histogram(labels+`,session_operation="load"`, stats.LoadTimes)
@@ -113,6 +115,7 @@ func (x exposition) add(stats session.Stats, labels string) {
 
 func (x exposition) histogram(labels string, h session.Histogram) {
 	const name, kind = "session_operation_duration_seconds", "histogram"
+	const help = "how long loads and saves took, endings included"
 	var sum uint64
 	for i, n := range h.Counts {
 		sum += n
@@ -120,10 +123,10 @@ func (x exposition) histogram(labels string, h session.Histogram) {
 		if i < len(h.Bounds) {
 			bound = fmt.Sprint(h.Bounds[i].Seconds())
 		}
-		x.sample(name, kind, name+"_bucket", fmt.Sprintf("%s,le=%q", labels, bound), sum)
+		x.sample(name, kind, help, name+"_bucket", fmt.Sprintf("%s,le=%q", labels, bound), sum)
 	}
 	if len(h.Counts) > 0 { // a driver without I/O is not timed
-		x.sample(name, kind, name+"_sum", labels, h.Sum.Seconds())
-		x.sample(name, kind, name+"_count", labels, sum)
+		x.sample(name, kind, help, name+"_sum", labels, h.Sum.Seconds())
+		x.sample(name, kind, help, name+"_count", labels, sum)
 	}
 }

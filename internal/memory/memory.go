@@ -35,14 +35,15 @@ type Options struct {
 	MaxSessions int
 
 	// OnEvict is called for each session that is removed to stay within MaxSessions. It is called
-	// without locks held, before the Save or End that caused the eviction returns. It may be nil.
-	OnEvict func(rec *driver.Record)
+	// without locks held, before the Save or End that caused the eviction returns, and with its
+	// context. It may be nil.
+	OnEvict func(ctx context.Context, rec *driver.Record)
 }
 
 // A Driver keeps records in this process. It is safe for concurrent use.
 type Driver struct {
 	max     int64
-	onEvict func(*driver.Record)
+	onEvict func(context.Context, *driver.Record)
 	shards  []shard // a power of two
 	index   index
 
@@ -86,19 +87,19 @@ func (d *Driver) Load(_ context.Context, id driver.ID, now time.Time) (*driver.R
 }
 
 // Save stores changes. See driver.Driver.
-func (d *Driver) Save(_ context.Context, _ *driver.Record, ch *driver.Changes) (*driver.Record, error) {
+func (d *Driver) Save(ctx context.Context, _ *driver.Record, ch *driver.Changes) (*driver.Record, error) {
 	rec, added, err := d.shards[d.shardOf(ch.ID)].save(ch)
 	if added {
-		d.limit(ch.ID, ch.Now)
+		d.limit(ctx, ch.ID, ch.Now)
 	}
 	return rec, err
 }
 
 // End replaces a record with a tombstone. See driver.Driver.
-func (d *Driver) End(_ context.Context, _ *driver.Record, e *driver.Ending) (*driver.Record, error) {
+func (d *Driver) End(ctx context.Context, _ *driver.Record, e *driver.Ending) (*driver.Record, error) {
 	rec, added := d.shards[d.shardOf(e.ID)].end(e)
 	if added {
-		d.limit(e.ID, e.Now)
+		d.limit(ctx, e.ID, e.Now)
 	}
 	return rec, nil
 }
@@ -122,7 +123,7 @@ func (d *Driver) shardOf(id driver.ID) int {
 // limit removes one entry if the one that was just added exceeds MaxSessions: one that has expired,
 // or the first of the first list that has one, in any shard. So many visitors never evict somebody
 // who is signed in.
-func (d *Driver) limit(added driver.ID, now time.Time) {
+func (d *Driver) limit(ctx context.Context, added driver.ID, now time.Time) {
 	if d.stored.Load() <= d.max {
 		return
 	}
@@ -139,6 +140,6 @@ func (d *Driver) limit(added driver.ID, now time.Time) {
 	}
 	d.evictions.Add(1)
 	if d.onEvict != nil {
-		d.onEvict(evicted)
+		d.onEvict(ctx, evicted)
 	}
 }

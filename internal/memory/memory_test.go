@@ -32,7 +32,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, maxSessions int) *fixture {
 	f := &fixture{t: t, now: time.UnixMilli(1_700_000_000_000), ids: map[string]driver.ID{}, names: map[driver.ID]string{}}
-	f.Driver = memory.New(memory.Options{MaxSessions: maxSessions, OnEvict: func(rec *driver.Record) {
+	f.Driver = memory.New(memory.Options{MaxSessions: maxSessions, OnEvict: func(_ context.Context, rec *driver.Record) {
 		f.Len() // takes no lock
 		_, err := f.Driver.Load(context.Background(), rec.ID(), f.now)
 		assert.ErrorIs(t, err, driver.ErrNoSession, "the evicted session is still there")
