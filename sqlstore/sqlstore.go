@@ -31,7 +31,7 @@ type Options struct {
 	// A negative value starts none: then call Cleanup, or run the statements of CleanupSQL.
 	CleanupInterval time.Duration
 
-	// CleanupBatch is how many rows one statement removes, 500 by default, 20 in SQLite, where other
+	// CleanupBatch is how many rows one statement removes, 500 by default, 10 in SQLite, where other
 	// writers wait meanwhile.
 	CleanupBatch int
 
@@ -44,7 +44,7 @@ const (
 	maxTable        = 40 // bytes, so that the names of indexes stay below 63
 	defaultInterval = 10 * time.Minute
 	defaultBatch    = 500
-	sqliteBatch     = 20
+	sqliteBatch     = 10
 	maxBatch        = 10_000
 )
 
