@@ -59,7 +59,9 @@ var (
 	_ driver.Driver = (*Driver)(nil)
 	_ driver.Index  = (*Driver)(nil)
 	_ driver.Pinger = (*Driver)(nil)
-	_ io.Closer     = (*Driver)(nil)
+
+	_ driver.UserEnder = (*Driver)(nil)
+	_ io.Closer        = (*Driver)(nil)
 )
 
 // New returns a Driver for Config.Drivers. It validates its arguments, sends nothing to the database,
