@@ -135,8 +135,9 @@ func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending)
 	return d.sessions.End(ctx, base, e)
 }
 
-// Ping reads from both tables. Its error wraps driver.ErrMisconfigured if a table is missing, if the
-// server is a read-only replica, or if a file of SQLite is not in WAL mode.
+// Ping reads from both tables, and changes rows in them that do not exist. Its error wraps
+// driver.ErrMisconfigured if a table, a column or a right is missing, if the server is a read-only
+// replica, or if a file of SQLite is not in WAL mode.
 func (d *Driver) Ping(ctx context.Context) error { return d.sessions.Ping(ctx) }
 
 // Close stops the cleanup and waits until it has. Sessions can still be loaded and saved. Close may be
