@@ -55,6 +55,32 @@ func TestStatementsForCronRemoveWhatHasExpired(t *testing.T) {
 	})
 }
 
+func TestNoStatementOfACleanupRemovesMoreThanABatch(t *testing.T) {
+	onDatabases(t, func(t *testing.T, s *site) {
+		s.options.CleanupBatch = 7
+		d := s.driver(t, s.db)
+		s.fill(t, d, 20, swept())
+		cutoffs := []int64{1 << 30, 1 << 60} // an hour and a millisecond that are far ahead
+		for _, statement := range d.Statements() {
+			if statement.Name != "cleanup" {
+				continue
+			}
+			for i := range statement.Args {
+				statement.Args[i] = cutoffs[0]
+			}
+			cutoffs = cutoffs[1:]
+			for _, want := range []int64{7, 7, 6, 0} {
+				result, err := s.db.ExecContext(t.Context(), statement.Text, statement.Args...)
+				require.NoError(t, err)
+				removed, err := result.RowsAffected()
+				require.NoError(t, err)
+				assert.Equal(t, want, removed, statement.Text)
+			}
+		}
+		assert.Empty(t, cutoffs, "a cleanup was not tried")
+	})
+}
+
 // A request may be about to replace an expired row.
 func TestCleanupSkipsLockedRows(t *testing.T) {
 	t.Parallel()
