@@ -1,6 +1,6 @@
 // Package bench measures sqlstore beside the SQL stores of github.com/alexedwards/scs: the same
 // handlers, the same servers, the same SQL drivers, in turns. A benchmark fails if this library is
-// slower than one of them. To measure each line once:
+// slower than one of them, beyond chance. To measure each line once:
 //
 //	go test -bench . -benchtime 1x
 package bench
