@@ -114,6 +114,13 @@ func (m *Manager) EndAll(ctx context.Context, user string) error {
 func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID driver.ID, reason string) error {
 	caller := stateIn(ctx).of(m)
 	err := m.forEachIndex(context.WithoutCancel(ctx), "end", func(ctx context.Context, src *source) error {
+		if ender, ok := src.driver.(driver.UserEnder); ok {
+			kept := driver.ID{}
+			if keep != nil && keep.source == src {
+				kept = keepID
+			}
+			return m.endAtOnce(ctx, src, ender, user, kept, reason)
+		}
 		if err := src.index.EndBefore(ctx, userKey(src.cookie, user), src.time(m.now())); err != nil {
 			return err
 		}
@@ -268,14 +275,28 @@ func (m *Manager) endListed(ctx context.Context, src *source, user string, l lis
 			if err != nil && !isGone(err) {
 				return err
 			}
-			if ended != nil && ended.User() == user {
-				m.emit(context.WithoutCancel(ctx), Event{
-					Kind: EventEnded, Driver: src.name, Handle: l.entry.ID.String(), User: user, Reason: reason,
-				})
-			}
+			m.emitEnded(ctx, src, ended, user, reason)
 		}
 		return src.index.Remove(ctx, userKey(src.cookie, user), l.entry.ID)
 	})
+}
+
+// endAtOnce ends the sessions of a user, except one, on a driver that can in one step.
+func (m *Manager) endAtOnce(ctx context.Context, src *source, ender driver.UserEnder, user string, keep driver.ID, reason string) error {
+	return m.bounded(ctx, func(ctx context.Context) error {
+		e := &driver.Ending{Now: src.time(m.now()), For: driver.IndexTombstone, User: user}
+		ended, err := ender.EndUser(ctx, userKey(src.cookie, user), e, keep)
+		for _, rec := range ended {
+			m.emitEnded(ctx, src, rec, user, reason)
+		}
+		return err
+	})
+}
+
+func (m *Manager) emitEnded(ctx context.Context, src *source, ended *driver.Record, user, reason string) {
+	if ended != nil && ended.User() == user {
+		m.emit(context.WithoutCancel(ctx), Event{Kind: EventEnded, Driver: src.name, Handle: ended.ID().String(), User: user, Reason: reason})
+	}
 }
 
 const (

@@ -32,6 +32,15 @@ type Index interface {
 	EndBefore(ctx context.Context, user string, now time.Time) error
 }
 
+// A UserEnder is an Index that ends all sessions of a user in one atomic step. Manager.EndAll and
+// EndOthers then call EndUser in place of EndBefore, List, Load, End and Remove.
+type UserEnder interface {
+	// EndUser notes e.Now as EndBefore does, ends each session that the list names as End does
+	// with e and the ID of the session, and removes its entry. It leaves keep and its entry alone,
+	// if keep is not the zero ID. It returns the records that it has ended.
+	EndUser(ctx context.Context, user string, e *Ending, keep ID) (ended []*Record, err error)
+}
+
 // EndBeforeAhead is how far the time of EndBefore may be ahead of the now of Enter. An Enter may
 // reach the store a moment after its caller has read the clock, and EndBefore and List may come in
 // between. If the time is further ahead, the clocks of two processes differ, and Enter ignores it.

@@ -77,25 +77,23 @@ func (d Dialect) parameter(n int) string {
 
 // words returns what differs between the dialects within a statement.
 func (d Dialect) words() map[string]string {
+	w := map[string]string{
+		"greatest": "GREATEST", "as u": " AS u", "u.": "u.", "for update": "FOR UPDATE", "replica": "pg_is_in_recovery()",
+		"or update user": "ON CONFLICT (user_key, id) DO UPDATE SET", "or update session": "ON CONFLICT (id) DO UPDATE SET",
+	}
+	row := "excluded.%s"
 	switch d {
-	case Postgres:
-		return map[string]string{
-			"greatest": "GREATEST", "as u": " AS u", "u.": "u.", "replica": "pg_is_in_recovery()",
-			"or update user": "ON CONFLICT (user_key, id) DO UPDATE SET",
-			"new.entered_us": "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
-		}
 	case MySQL:
-		return map[string]string{
-			"greatest": "GREATEST", "as u": "", "u.": "", "replica": "@@global.read_only OR @@global.innodb_read_only",
-			"or update user": "ON DUPLICATE KEY UPDATE",
-			"new.entered_us": "VALUES(entered_us)", "new.ends_ms": "VALUES(ends_ms)",
-		}
+		w["as u"], w["u."], w["replica"] = "", "", "@@global.read_only OR @@global.innodb_read_only"
+		w["or update user"], w["or update session"] = "ON DUPLICATE KEY UPDATE", "ON DUPLICATE KEY UPDATE"
+		row = "VALUES(%s)"
+	case SQLite:
+		w["greatest"], w["for update"], w["replica"] = "max", "", "0" // a transaction that has written is alone
 	}
-	return map[string]string{
-		"greatest": "max", "as u": " AS u", "u.": "u.", "replica": "0",
-		"or update user": "ON CONFLICT (user_key, id) DO UPDATE SET",
-		"new.entered_us": "excluded.entered_us", "new.ends_ms": "excluded.ends_ms",
+	for _, column := range []string{"entered_us", "ends_ms", "data", "version", "expires_ms", "sweep_hour"} {
+		w["new."+column] = fmt.Sprintf(row, column)
 	}
+	return w
 }
 
 // isolation is that of transactions whose first statement locks what they change. Each further

@@ -12,8 +12,8 @@
 //
 // A session is one row. Loading it is one SELECT by the primary key. A save is one UPDATE that
 // compares the version of the row, so no lock is held between two statements and no write of another
-// request is lost. Beginning a session is one INSERT. Only a sign-in takes a transaction, for the
-// list of the user's sessions.
+// request is lost. Beginning a session is one INSERT. Only sign-ins and EndAll take a transaction,
+// for the list of the user's sessions.
 //
 // Errors that a database reports while requests compete (serialization failures, deadlocks, a busy
 // SQLite) are retried until the context ends, which Config.StoreTimeout bounds. A statement whose

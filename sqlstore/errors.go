@@ -87,6 +87,9 @@ func (d Dialect) faultOf(err error) fault {
 	if f, ok := d.code(err); ok {
 		return f
 	}
+	if d.isOther(err) {
+		return misconfigured
+	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return unavailable
@@ -114,6 +117,16 @@ func (d Dialect) code(err error) (f fault, ok bool) {
 	return unavailable, false
 }
 
+// isOther reports whether an error is that of another kind of database.
+func (d Dialect) isOther(err error) bool {
+	for other := Postgres; other <= SQLite; other++ {
+		if _, ok := other.code(err); ok && other != d {
+			return true
+		}
+	}
+	return false
+}
+
 // sqlState returns the SQLSTATE that the errors of pgx and lib/pq have.
 func sqlState(err error) (string, bool) {
 	var coded interface{ SQLState() string }
@@ -131,7 +144,7 @@ func postgresFault(state string) fault {
 		return broken
 	case "23505":
 		return duplicate
-	case "25006", "42P01", "42703", "42501", "42P05", "26000":
+	case "25006", "42P01", "42P07", "42703", "42501", "42P05", "26000":
 		return misconfigured
 	}
 	switch state[:min(2, len(state))] {
@@ -152,7 +165,7 @@ func mysqlFault(number int64) fault {
 	case 1062:
 		return duplicate
 	case 1290, 1792, 1836, 1665, // read-only, or a binary log of statements
-		1044, 1045, 1142, 1143, 1698, 1049, 1146, 1054:
+		1044, 1045, 1142, 1143, 1698, 1046, 1049, 1146, 1054:
 		return misconfigured
 	}
 	return unavailable
@@ -203,16 +216,27 @@ func numberIn(err error, field string) (int64, bool) {
 // hint tells the way out of a misconfiguration.
 func (d Dialect) hint(err error) string {
 	code, _ := sqlState(err)
-	if number, ok := numberIn(err, "Number"); ok && d == MySQL {
+	if number, ok := numberIn(err, "Number"); ok {
 		code = strconv.FormatInt(number, 10)
 	}
+	sqlite := func(part string) bool { return d == SQLite && strings.Contains(err.Error(), part) }
 	switch {
-	case code == "42P01" || code == "1146" || d == SQLite && strings.Contains(err.Error(), "no such table"):
+	case d.isOther(err):
+		return "; the database is not " + d.String() + ": give New its Dialect"
+	case code == "42P01" || code == "1146" || sqlite("no such table"):
 		return "; call Migrate, or run the statements of Schema"
-	case code == "42703" || code == "1054" || d == SQLite && strings.Contains(err.Error(), "no such column"):
+	case code == "42703" || code == "1054" || sqlite("no such column"):
 		return "; the tables are those of another version: call Migrate"
+	case code == "42P07" || sqlite("already exists"):
+		return "; it is not of this package: choose another Options.Table"
+	case code == "42501" || code == "1044" || code == "1142" || code == "1143":
+		return "; grant the rights that docs/sql.md names; Migrate may be given another user's *sql.DB"
+	case code == "1046":
+		return "; name the database in the DSN, or set Options.Schema"
 	case code == "25006" || code == "1290" || code == "1792" || code == "1836":
 		return "; connect to the primary server, which accepts writes"
+	case sqlite("readonly database") || sqlite("unable to open"):
+		return "; the process must be allowed to write the file and its directory, and mode=ro must not be set"
 	case code == "26000" || code == "42P05":
 		return "; behind pgbouncer, let pgx prepare nothing: default_query_exec_mode=exec"
 	}

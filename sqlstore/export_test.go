@@ -29,6 +29,9 @@ func (d *Driver) Statements() []Statement {
 		{"replace", text.replace, []any{[]byte("data"), []byte("v"), int64(1), int64(1), "key", int64(1)}},
 		{"entries", text.entries, []any{"user"}},
 		{"remove", text.remove, []any{"user", "id"}},
+		{"listed", text.listed, []any{int64(1), "user", "id"}},
+		{"endListed", text.endListed, []any{[]byte("data"), []byte("v"), int64(1), int64(1), "user", "id"}},
+		{"removeListed", text.removeListed, []any{"user", "id"}},
 	}
 	for _, c := range text.cleanups {
 		args := []any{cutoff}

@@ -154,21 +154,22 @@ func (s *site) many(n int) int {
 	return n
 }
 
-// fill adds n rows of sessions, and n of the list of users' sessions, that end at a time.
+// fill adds n rows of sessions, and n of the list of users' sessions, that end at a time. Their ids are
+// at random places of an index, as real ones are.
 func (s *site) fill(t testing.TB, d *sqlstore.Driver, n int, end time.Time) {
 	t.Helper()
 	sessions, users := d.Tables()
 	ms := end.UnixMilli()
 	prefix := driver.NewID().String()[:8]
 	series := fmt.Sprintf("(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s) AS s", n)
-	id, data, version := "'"+prefix+"' || substr('000000000000000000' || i, -14)", "zeroblob(300)", "zeroblob(9)"
+	id, data, version := "lower(hex(randomblob(11)))", "zeroblob(300)", "zeroblob(9)"
 	switch s.dialect {
 	case sqlstore.Postgres:
 		series = fmt.Sprintf("generate_series(1, %d) AS s(i)", n)
-		id, data, version = "'"+prefix+"' || lpad(i::text, 14, '0')", "decode(repeat('00', 300), 'hex')", "decode(repeat('00', 9), 'hex')"
+		id, data, version = "left(md5('"+prefix+"' || i), 22)", "decode(repeat('00', 300), 'hex')", "decode(repeat('00', 9), 'hex')"
 	case sqlstore.MySQL:
 		series = fmt.Sprintf("(SELECT seq AS i FROM seq_1_to_%d) AS s", n)
-		id, data, version = "concat('"+prefix+"', lpad(i, 14, '0'))", "repeat('0', 300)", "repeat('0', 9)"
+		id, data, version = "left(md5(concat('"+prefix+"', i)), 22)", "repeat('0', 300)", "repeat('0', 9)"
 	}
 	s.exec(t,
 		fmt.Sprintf("INSERT INTO %s (id, data, version, expires_ms, sweep_hour) SELECT %s, %s, %s, %d, %d FROM %s",

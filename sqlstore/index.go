@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/session/driver"
+	"example.com/session/internal/store"
 )
 
 // rememberEnding is how long EndBefore refuses sign-ins that were under way.
@@ -99,6 +100,79 @@ func (d *Driver) Remove(ctx context.Context, user string, id driver.ID) error {
 func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) error {
 	return d.change(ctx, "end the sessions of a user", d.table.text.endBefore,
 		user, now.UnixMicro(), now.Add(rememberEnding).UnixMilli())
+}
+
+// EndUser implements driver.UserEnder in a transaction of four statements, however many sessions there
+// are. A tombstone takes the place of each record. An entry whose session has ended already, or is
+// another user's, costs one statement more.
+func (d *Driver) EndUser(ctx context.Context, user string, e *driver.Ending, keep driver.ID) (ended []*driver.Record, err error) {
+	t := &d.table
+	err = t.retry(ctx, "end the sessions of a user", func(ctx context.Context) error {
+		unlock, err := t.lockWriter(ctx)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return t.transact(ctx, func(tx *sql.Tx) (err error) {
+			ended, err = t.endUser(ctx, tx, user, e, keep)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, indexError(err)
+	}
+	return ended, nil
+}
+
+func (t *table) endUser(ctx context.Context, tx *sql.Tx, user string, e *driver.Ending, keep driver.ID) (ended []*driver.Record, err error) {
+	kept := ""
+	if keep != (driver.ID{}) {
+		kept = keep.String()
+	}
+	send := func(statement string, args ...any) {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, statement, args...)
+		}
+	}
+	send(t.text.endBefore, user, e.Now.UnixMicro(), e.Now.Add(rememberEnding).UnixMilli()) // locks the list
+	if err != nil {
+		return nil, err
+	}
+	ended, others, err := t.listed(ctx, tx, user, e, kept)
+	for _, id := range others {
+		send(t.text.remove, user, id)
+	}
+	data, expires := store.Tombstone(e), time.Now().Add(e.For).UnixMilli()+1
+	send(t.text.endListed, data, version(data), expires, sweepHour(expires), user, kept)
+	send(t.text.removeListed, user, kept)
+	return ended, err
+}
+
+// listed reads and locks the sessions of a user's list. others are those that e does not end.
+func (t *table) listed(ctx context.Context, tx *sql.Tx, user string, e *driver.Ending, kept string) (
+	records []*driver.Record, others []string, err error,
+) {
+	rows, err := tx.QueryContext(ctx, t.text.listed, time.Now().UnixMilli(), user, kept)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var data []byte
+		if err := rows.Scan(&key, &data); err != nil {
+			return nil, nil, err
+		}
+		id, _ := driver.ParseID(key)
+		rec, err := store.LiveRecord(id, data, e.Now)
+		switch {
+		case errors.Is(err, driver.ErrEnded), err == nil && !e.Allows(rec):
+			others = append(others, key)
+		case rec != nil:
+			records = append(records, rec)
+		}
+	}
+	return records, others, rows.Err()
 }
 
 // change sends a statement that may be repeated.

@@ -31,7 +31,7 @@ type Options struct {
 	// A negative value starts none: then call Cleanup, or run the statements of CleanupSQL.
 	CleanupInterval time.Duration
 
-	// CleanupBatch is how many rows one statement removes, 500 by default, 20 in SQLite, where other
+	// CleanupBatch is how many rows one statement removes, 500 by default, 10 in SQLite, where other
 	// writers wait meanwhile.
 	CleanupBatch int
 
@@ -44,7 +44,7 @@ const (
 	maxTable        = 40 // bytes, so that the names of indexes stay below 63
 	defaultInterval = 10 * time.Minute
 	defaultBatch    = 500
-	sqliteBatch     = 20
+	sqliteBatch     = 10
 	maxBatch        = 10_000
 )
 
@@ -59,7 +59,9 @@ var (
 	_ driver.Driver = (*Driver)(nil)
 	_ driver.Index  = (*Driver)(nil)
 	_ driver.Pinger = (*Driver)(nil)
-	_ io.Closer     = (*Driver)(nil)
+
+	_ driver.UserEnder = (*Driver)(nil)
+	_ io.Closer        = (*Driver)(nil)
 )
 
 // New returns a Driver for Config.Drivers. It validates its arguments, sends nothing to the database,
@@ -133,8 +135,9 @@ func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending)
 	return d.sessions.End(ctx, base, e)
 }
 
-// Ping reads from both tables. Its error wraps driver.ErrMisconfigured if a table is missing, if the
-// server is a read-only replica, or if a file of SQLite is not in WAL mode.
+// Ping reads from both tables, and changes rows in them that do not exist. Its error wraps
+// driver.ErrMisconfigured if a table, a column or a right is missing, if the server is a read-only
+// replica, or if a file of SQLite is not in WAL mode.
 func (d *Driver) Ping(ctx context.Context) error { return d.sessions.Ping(ctx) }
 
 // Close stops the cleanup and waits until it has. Sessions can still be loaded and saved. Close may be

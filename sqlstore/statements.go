@@ -14,6 +14,7 @@ type statements struct {
 	insert, update, replace string
 
 	head, entries, enter, remove, endBefore string // of the list of a user's sessions
+	listed, endListed, removeListed         string // of EndUser
 
 	cleanups []cleanup
 }
@@ -62,6 +63,14 @@ func (t *table) init(db *sql.DB, dialect Dialect, o Options) {
 		endBefore: write(`INSERT INTO {users as u} (user_key, id, entered_us, ends_ms) VALUES (?, '', ?, ?)
 			{or update user} entered_us = {greatest}({u.}entered_us, {new.entered_us}),
 			ends_ms = {greatest}({u.}ends_ms, {new.ends_ms})`),
+
+		listed: write(`SELECT id, data FROM {sessions} WHERE expires_ms > ?
+			AND id IN (SELECT id FROM {users} WHERE user_key = ? AND id <> ?) {for update}`),
+		endListed: write(`INSERT INTO {sessions} (id, data, version, expires_ms, sweep_hour)
+			SELECT id, ?, ?, ?, ? FROM {users} WHERE user_key = ? AND id <> '' AND id <> ?
+			{or update session} data = {new.data}, version = {new.version},
+			expires_ms = {new.expires_ms}, sweep_hour = {new.sweep_hour}`),
+		removeListed: write(`DELETE FROM {users} WHERE user_key = ? AND id <> '' AND id <> ?`),
 	}
 	t.text.cleanups = newCleanups(dialect, write, o.CleanupBatch)
 }

@@ -186,13 +186,20 @@ func sweepHour(expires int64) int64 { return expires/hour + 1 }
 
 const hour = int64(time.Hour / time.Millisecond)
 
-// Ping implements driver.Pinger.
+// Ping implements driver.Pinger. It also sends changes of rows that do not exist, for which the user
+// needs the same rights as for others.
 func (t *table) Ping(ctx context.Context) error {
 	if _, err := t.Get(ctx, driver.NewID().String()); err != nil {
 		return err
 	}
 	return t.retry(ctx, "ping", func(ctx context.Context) error {
 		if _, err := t.entries(ctx, t.db, ""); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, t.text.remove, "", ""); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, t.text.update, []byte{}, []byte{}, 0, 0, "", []byte{}, 0); err != nil {
 			return err
 		}
 		return t.checkPragmas(ctx, t.db, t.db)

@@ -56,6 +56,17 @@ func parse(id driver.ID, data []byte) (*driver.Record, tombstone, error) {
 	return rec, tombstone{}, nil
 }
 
+// Tombstone returns what a Driver stores in the place of a session that e ends.
+func Tombstone(e *driver.Ending) []byte {
+	return tombstone{at: driver.MilliOf(e.Now), until: driver.MilliOf(e.Now.Add(e.For))}.pack()
+}
+
+// LiveRecord returns the record that a Driver has stored as data, an error that is driver.ErrEnded
+// while a tombstone stands, or driver.ErrDamaged.
+func LiveRecord(id driver.ID, data []byte, now time.Time) (*driver.Record, error) {
+	return liveRecord(id, data, now)
+}
+
 // liveRecord returns the record in data, nil if there is none, and a *driver.EndedError while a
 // tombstone stands.
 func liveRecord(id driver.ID, data []byte, now time.Time) (*driver.Record, error) {
