@@ -35,7 +35,7 @@ type OldCookie struct {
 	redacted
 
 	// ID names the old session for good. Two requests of one session have the same ID, and no other
-	// session ever has it. For five seconds after the move, whoever presents a cookie with this ID gets the
+	// session ever has it. For 30 seconds after the move, whoever presents a cookie with this ID gets the
 	// new session. So it must be a secret, such as a token, or Find must have verified the cookie.
 	ID string
 

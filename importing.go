@@ -12,7 +12,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/session/driver"
@@ -45,7 +44,7 @@ func (s *Session) isFrom(src *source) bool {
 // oldCookie returns the old session that a request brings, nil if none.
 func (s *Session) oldCookie() *importing {
 	m := s.request.manager
-	if m.cfg.Import == nil || s.source != m.main || !s.now().Before(m.cfg.ImportUntil) {
+	if m.cfg.Import == nil || s.source != m.main || !m.now().Before(m.cfg.ImportUntil) {
 		return nil
 	}
 	var old *OldCookie
@@ -81,7 +80,7 @@ func (s *Session) findOld() error {
 	switch {
 	case err != nil:
 		return err
-	case moved && !s.wasUnderWay(s.loaded.at.Add(-ago)): // somebody has kept a copy of the old cookie
+	case moved && !s.enteredAt().Before(s.loaded.at.Add(joinFor-ago)): // somebody has kept a copy of the old cookie
 		s.noteUnknown(EventUnknown, nil)
 		return nil
 	case moved && s.source.cookies == nil:
@@ -108,7 +107,12 @@ func (s *Session) findOld() error {
 	return nil
 }
 
-// joinMoved opens the session that another request, sent at the same time, has made of the old one.
+// joinFor is how long after the move an old cookie leads to the new session. The response to the first request
+// may be lost, and only that one had the new cookie: the client sends its old one again. It is no longer than a
+// sign-out is remembered.
+const joinFor = driver.Tombstone
+
+// joinMoved opens the session that another request has made of the old one a moment ago.
 func (s *Session) joinMoved(i *importing) error {
 	c, err := s.tryToken(i.token, nil, s.loaded.at)
 	if err != nil {
@@ -127,7 +131,7 @@ func (s *Session) joinMoved(i *importing) error {
 func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration, moved bool, err error) {
 	now := s.now()
 	if d := s.source.cookies; d != nil {
-		if ago, moved = d.ended.ago(i.marker(s.source), now); moved && ago < underWay {
+		if ago, moved = d.ended.ago(i.marker(s.source), now); moved {
 			return ago, true, nil
 		}
 	}
@@ -147,7 +151,7 @@ func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration
 // prepareMove makes the save that stores an old session.
 func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 	ch := &driver.Changes{
-		ID: i.token.id, Number: rand.Uint64(), Now: s.loaded.at, New: true, Install: i.token.digest,
+		ID: i.token.id, Number: rand.Uint64(), Now: s.now(), New: true, Install: i.token.digest,
 	}
 	if old.record != nil {
 		s.moveRecord(ch, i.old.own)
@@ -160,8 +164,14 @@ func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 	return err
 }
 
-func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
-	s.moveLimits(ch, old)
+func (s *Session) moveValues(ch *driver.Changes, one *OldSession) error {
+	old := *one
+	for _, t := range [...]*time.Time{&old.CreatedAt, &old.SignedInAt, &old.ExpiresAt} {
+		if !t.IsZero() {
+			*t = s.source.time(*t) // the old library has the clock of a process
+		}
+	}
+	s.moveLimits(ch, &old)
 	if len(old.User) > maxUser {
 		return fmt.Errorf("session: import: a user's name has at most %d bytes, this one has %d", maxUser, len(old.User))
 	}
@@ -174,7 +184,7 @@ func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
 			signedIn = ch.Created
 		}
 		set(driver.Account, driver.UserKey, old.User)
-		set(driver.Account, accountSignedIn, strconv.FormatInt(signedIn.UnixMilli(), 10))
+		set(driver.Account, accountSignedIn, formatAccountTime(signedIn))
 	}
 	for _, key := range slices.Sorted(maps.Keys(old.Values)) {
 		if len(key) == 0 || len(key) > maxKey {
@@ -209,21 +219,28 @@ func (s *Session) moveLimits(ch *driver.Changes, old *OldSession) {
 
 // moveRecord makes the changes write what a session of another driver holds.
 func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
-	rec := own.stored
-	ch.Created, ch.Limits = rec.CreatedAt(), s.source.limits
+	rec, local := own.stored, s.request.manager.now()
+	apart := s.source.time(local).Sub(own.source.time(local)) // of the clocks of both drivers
+	ch.Created, ch.Limits = rec.CreatedAt().Add(apart), s.source.limits
 	if own := rec.Limits(); own.Remembered {
 		ch.Limits = own
 	}
 	for _, part := range [...]driver.Part{driver.Account, driver.Data} {
 		for key, encoded := range rec.Values(part) {
+			if part == driver.Account && (key == accountSignedIn || key == accountSeen) {
+				encoded = formatAccountTime(parseAccountTime(encoded).Add(apart))
+			}
 			ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 		}
 	}
 	if rec.User() != "" && own.locked() {
-		seen := strconv.FormatInt(own.lastActivity().UnixMilli(), 10)
+		seen := formatAccountTime(own.lastActivity().Add(apart))
 		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: driver.Account, Key: accountSeen, Encoded: seen})
 	}
 	for v := range rec.Flash() {
+		if !v.Until.IsZero() {
+			v.Until = v.Until.Add(apart)
+		}
 		op := driver.Op{Kind: driver.Set, Part: driver.Flash, Key: v.Key, Encoded: v.Encoded, Until: v.Until}
 		if v.Listed {
 			op.Kind = driver.Append

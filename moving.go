@@ -154,8 +154,8 @@ func (s *Session) oldIsOver(ctx context.Context, i *importing) (over bool, err e
 
 // mark leaves the tombstone that says that an old session was moved.
 func (s *Session) mark(ctx context.Context, i *importing) error {
-	now := s.now()
-	e := &driver.Ending{ID: i.marker(s.source), Now: now, For: s.request.manager.cfg.ImportUntil.Sub(now), User: nobody}
+	m, now := s.request.manager, s.now()
+	e := &driver.Ending{ID: i.marker(s.source), Now: now, For: m.cfg.ImportUntil.Sub(m.now()), User: nobody}
 	if e.For <= 0 {
 		return nil
 	}
