@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/sha512"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,14 +22,13 @@ type importing struct {
 	changes *driver.Changes // the save that stores it; nil if the old session was not opened
 	record  *driver.Record  // what they make
 	counted bool            // this request has stored it here
-	moved   bool            // it is stored here, by this request or another one
 	left    bool            // the old session is gone, and the response deletes its cookies
 }
 
 // isMoving reports whether the session is still an old one. It moves when something is stored.
 func (s *Session) isMoving() bool {
 	i := s.importing
-	return i != nil && !i.moved && i.record != nil && s.stored == i.record
+	return i != nil && !i.left && i.record != nil && s.stored == i.record
 }
 
 // isFrom reports whether the session is one that FromDriver has found in a source.
@@ -58,7 +55,7 @@ func (s *Session) oldCookie() *importing {
 	if old == nil {
 		return nil
 	}
-	return &importing{old: old, token: importedToken(m.importKey, s.source.cookie, old.ID+old.secret)}
+	return &importing{old: old, token: importedToken(m.cfg.Secret, s.source.cookie, old.ID+old.secret)}
 }
 
 // importContext bounds what is done about an old session. Its store is not s.source: storeContext does not
@@ -119,7 +116,7 @@ func (s *Session) joinMoved(i *importing) error {
 		return err
 	}
 	if s.adopt(c); c.status == live {
-		i.moved, i.left, s.importing = true, true, i
+		i.left, s.importing = true, i
 		s.loaded.token = nil // so that this response, too, sets the cookie
 	}
 	return nil
@@ -258,18 +255,10 @@ func (i *importing) marker(src *source) driver.ID {
 
 // importedToken returns the token of the session that an old one becomes. Whoever knows the old one
 // cannot work it out without Config.Secret.
-func importedToken(key []byte, scope, old string) *token {
-	mac := hmac.New(sha512.New, key)
-	mac.Write([]byte(scope + "\x00" + old))
-	raw := [tokenBytes]byte(mac.Sum(nil)[:tokenBytes])
-	return tokenOf(scope, &raw)
-}
-
-// importKey derives the key of importedToken from Config.Secret.
-func importKey(secret string) []byte {
-	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "session: import key v1", 32)
+func importedToken(secret, scope, old string) *token {
+	raw, err := hkdf.Key(sha256.New, []byte(secret), nil, "session: import v1\x00"+scope+"\x00"+old, tokenBytes)
 	if err != nil { // never: the length is right
 		panic(err)
 	}
-	return key
+	return tokenOf(scope, (*[tokenBytes]byte)(raw))
 }

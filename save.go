@@ -181,7 +181,7 @@ func (s *Session) save() error {
 		return err
 	}
 	if i := s.importing; i != nil && !i.left && s.stored != nil && !s.isMoving() { // another user has signed in
-		if err := s.leaveOld(); err != nil {
+		if err := s.leaveOld(reasonLogin); err != nil {
 			return err
 		}
 	}
