@@ -134,11 +134,12 @@ func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration
 	}
 	_, err = s.source.store().Load(ctx, i.marker(s.source), now)
 	var ended *driver.EndedError
+	if errors.As(err, &ended) { // some drivers cannot say when
+		ago = ended.Ago
+	}
 	switch {
-	case errors.As(err, &ended):
-		return ended.Ago, true, nil
 	case errors.Is(err, ErrEnded):
-		return 0, true, nil
+		return ago, true, nil
 	case err == nil, errors.Is(err, ErrNoSession):
 		return 0, false, nil
 	}
