@@ -48,7 +48,7 @@ func (s *Session) Login(user string) {
 		s.beginAnew()
 	}
 	s.identity.login = user
-	now := strconv.FormatInt(s.now().UnixMilli(), 10)
+	now := formatAccountTime(s.now())
 	s.pending.set(driver.Account, driver.UserKey, user)
 	s.pending.set(driver.Account, accountSignedIn, now)
 	if !s.source.hasUsers.Load() {
@@ -218,6 +218,8 @@ func (s *Session) lockedSince() time.Time {
 	}
 	return parseAccountTime(s.account(accountSeen))
 }
+
+func formatAccountTime(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 func parseAccountTime(text string) time.Time {
 	ms, err := strconv.ParseInt(text, 10, 64)

@@ -35,7 +35,7 @@ type OldCookie struct {
 	redacted
 
 	// ID names the old session for good. Two requests of one session have the same ID, and no other
-	// session ever has it. For five seconds after the move, whoever presents a cookie with this ID gets the
+	// session ever has it. For 30 seconds after the move, whoever presents a cookie with this ID gets the
 	// new session. So it must be a secret, such as a token, or Find must have verified the cookie.
 	ID string
 
@@ -100,8 +100,7 @@ type fromDriver string
 // Find is not called: it needs the request of the manager.
 func (fromDriver) Find(*http.Request) (*OldCookie, error) { return nil, nil }
 
-// find returns the session of the other driver, if its cookie came. Load opens it, unless several cookies
-// came: then only that says which of them counts.
+// find returns the session of the other driver, if its cookie came. If several came, the one that opens counts.
 func (d fromDriver) find(r *requestState) *OldCookie {
 	src := r.manager.sources[string(d)]
 	if src.err != nil || src.byIP {
@@ -113,24 +112,20 @@ func (d fromDriver) find(r *requestState) *OldCookie {
 		return nil
 	}
 	one := presented[0]
-	if len(presented) > 1 {
-		own.mu.Lock()
-		defer own.mu.Unlock()
-		if own.open(); own.stored != nil {
-			one = own.endable(own.token, own.stored)
-		}
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if own.open(); own.stored != nil {
+		one = own.endable(own.token, own.stored)
 	}
 	return &OldCookie{ID: src.cookie + "=" + one.id.String(), own: own, secret: string(one.secret[:])}
 }
 
+// Load returns what find has opened.
 func (fromDriver) Load(_ context.Context, c *OldCookie) (*OldSession, error) {
-	own := c.own
-	own.mu.Lock()
-	defer own.mu.Unlock()
-	if own.open(); own.stored == nil {
-		return nil, own.loaded.err
+	if c.own.stored == nil {
+		return nil, c.own.loaded.err
 	}
-	return &OldSession{record: own.stored}, nil
+	return &OldSession{record: c.own.stored}, nil
 }
 
 func (fromDriver) Remove(_ context.Context, c *OldCookie) error {

@@ -236,7 +236,7 @@ func TestAnOutageInAMoveLeavesNoOldCookieThatOpens(t *testing.T) {
 			require.NotNil(t, p.Cookie("s_faulty"))
 			assert.NotNil(t, p.Cookie(oldCookieName))
 			assert.Equal(t, "ann", userOf(s, p.Next("")))
-			s.Clock.Advance(6 * time.Second)
+			s.Clock.Advance(31 * time.Second)
 			assert.Empty(t, userOf(s, annsCookie))
 			assert.EqualValues(t, 1, s.Manager.Stats().Imported)
 		})

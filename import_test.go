@@ -233,7 +233,7 @@ func TestACopiedOldCookieOpensNothingAfterTheMove(t *testing.T) {
 	onImporting(t, func(t *testing.T, s *kit.Site, old *oldLibrary) {
 		old.stateless = keepsMarks(s) // the worst case: the cookie itself stays good
 		s.Ask(annsCookie, func(own *session.Session) { own.Set("k", 1) })
-		for _, wait := range []time.Duration{6 * time.Second, 24 * time.Hour, 90 * 24 * time.Hour} {
+		for _, wait := range []time.Duration{31 * time.Second, 24 * time.Hour, 90 * 24 * time.Hour} {
 			s.Clock.Advance(wait)
 			p := s.Ask(annsCookie, func(own *session.Session) {
 				assert.Empty(t, own.All(), "after %v", wait)
@@ -251,7 +251,7 @@ func TestWhatTheCookieDriverCannotRemember(t *testing.T) {
 	old.stateless = true
 	for range 2 {
 		s.Ask(annsCookie, func(own *session.Session) { own.Set("k", 1) })
-		s.Clock.Advance(6 * time.Second)
+		s.Clock.Advance(31 * time.Second)
 	}
 	assert.EqualValues(t, 2, s.Manager.Stats().Imported)
 }
@@ -305,7 +305,7 @@ func TestASignInOfAnotherUserLeavesTheOldSession(t *testing.T) {
 			assert.Equal(t, "bob", user)
 			assert.Empty(t, own.All())
 		})
-		s.Clock.Advance(6 * time.Second)
+		s.Clock.Advance(31 * time.Second)
 		assert.Empty(t, userOf(s, annsCookie))
 	})
 }

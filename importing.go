@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/sha512"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/session/driver"
@@ -25,14 +22,13 @@ type importing struct {
 	changes *driver.Changes // the save that stores it; nil if the old session was not opened
 	record  *driver.Record  // what they make
 	counted bool            // this request has stored it here
-	moved   bool            // it is stored here, by this request or another one
 	left    bool            // the old session is gone, and the response deletes its cookies
 }
 
 // isMoving reports whether the session is still an old one. It moves when something is stored.
 func (s *Session) isMoving() bool {
 	i := s.importing
-	return i != nil && !i.moved && i.record != nil && s.stored == i.record
+	return i != nil && !i.left && i.record != nil && s.stored == i.record
 }
 
 // isFrom reports whether the session is one that FromDriver has found in a source.
@@ -45,7 +41,7 @@ func (s *Session) isFrom(src *source) bool {
 // oldCookie returns the old session that a request brings, nil if none.
 func (s *Session) oldCookie() *importing {
 	m := s.request.manager
-	if m.cfg.Import == nil || s.source != m.main || !s.now().Before(m.cfg.ImportUntil) {
+	if m.cfg.Import == nil || s.source != m.main || !m.now().Before(m.cfg.ImportUntil) {
 		return nil
 	}
 	var old *OldCookie
@@ -59,7 +55,7 @@ func (s *Session) oldCookie() *importing {
 	if old == nil {
 		return nil
 	}
-	return &importing{old: old, token: importedToken(m.importKey, s.source.cookie, old.ID+old.secret)}
+	return &importing{old: old, token: importedToken(m.cfg.Secret, s.source.cookie, old.ID+old.secret)}
 }
 
 // importContext bounds what is done about an old session. Its store is not s.source: storeContext does not
@@ -81,7 +77,7 @@ func (s *Session) findOld() error {
 	switch {
 	case err != nil:
 		return err
-	case moved && !s.wasUnderWay(s.loaded.at.Add(-ago)): // somebody has kept a copy of the old cookie
+	case moved && !s.enteredAt().Before(s.loaded.at.Add(joinFor-ago)): // somebody has kept a copy of the old cookie
 		s.noteUnknown(EventUnknown, nil)
 		return nil
 	case moved && s.source.cookies == nil:
@@ -108,14 +104,19 @@ func (s *Session) findOld() error {
 	return nil
 }
 
-// joinMoved opens the session that another request, sent at the same time, has made of the old one.
+// joinFor is how long after the move an old cookie leads to the new session. The response to the first request
+// may be lost, and only that one had the new cookie: the client sends its old one again. It is no longer than a
+// sign-out is remembered.
+const joinFor = driver.Tombstone
+
+// joinMoved opens the session that another request has made of the old one a moment ago.
 func (s *Session) joinMoved(i *importing) error {
 	c, err := s.tryToken(i.token, nil, s.loaded.at)
 	if err != nil {
 		return err
 	}
 	if s.adopt(c); c.status == live {
-		i.moved, i.left, s.importing = true, true, i
+		i.left, s.importing = true, i
 		s.loaded.token = nil // so that this response, too, sets the cookie
 	}
 	return nil
@@ -127,17 +128,18 @@ func (s *Session) joinMoved(i *importing) error {
 func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration, moved bool, err error) {
 	now := s.now()
 	if d := s.source.cookies; d != nil {
-		if ago, moved = d.ended.ago(i.marker(s.source), now); moved && ago < underWay {
+		if ago, moved = d.ended.ago(i.marker(s.source), now); moved {
 			return ago, true, nil
 		}
 	}
 	_, err = s.source.store().Load(ctx, i.marker(s.source), now)
 	var ended *driver.EndedError
+	if errors.As(err, &ended) { // some drivers cannot say when
+		ago = ended.Ago
+	}
 	switch {
-	case errors.As(err, &ended):
-		return ended.Ago, true, nil
 	case errors.Is(err, ErrEnded):
-		return 0, true, nil
+		return ago, true, nil
 	case err == nil, errors.Is(err, ErrNoSession):
 		return 0, false, nil
 	}
@@ -147,7 +149,7 @@ func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration
 // prepareMove makes the save that stores an old session.
 func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 	ch := &driver.Changes{
-		ID: i.token.id, Number: rand.Uint64(), Now: s.loaded.at, New: true, Install: i.token.digest,
+		ID: i.token.id, Number: rand.Uint64(), Now: s.now(), New: true, Install: i.token.digest,
 	}
 	if old.record != nil {
 		s.moveRecord(ch, i.old.own)
@@ -160,8 +162,14 @@ func (s *Session) prepareMove(i *importing, old *OldSession) (err error) {
 	return err
 }
 
-func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
-	s.moveLimits(ch, old)
+func (s *Session) moveValues(ch *driver.Changes, one *OldSession) error {
+	old := *one
+	for _, t := range [...]*time.Time{&old.CreatedAt, &old.SignedInAt, &old.ExpiresAt} {
+		if !t.IsZero() {
+			*t = s.source.time(*t) // the old library has the clock of a process
+		}
+	}
+	s.moveLimits(ch, &old)
 	if len(old.User) > maxUser {
 		return fmt.Errorf("session: import: a user's name has at most %d bytes, this one has %d", maxUser, len(old.User))
 	}
@@ -174,7 +182,7 @@ func (s *Session) moveValues(ch *driver.Changes, old *OldSession) error {
 			signedIn = ch.Created
 		}
 		set(driver.Account, driver.UserKey, old.User)
-		set(driver.Account, accountSignedIn, strconv.FormatInt(signedIn.UnixMilli(), 10))
+		set(driver.Account, accountSignedIn, formatAccountTime(signedIn))
 	}
 	for _, key := range slices.Sorted(maps.Keys(old.Values)) {
 		if len(key) == 0 || len(key) > maxKey {
@@ -209,21 +217,28 @@ func (s *Session) moveLimits(ch *driver.Changes, old *OldSession) {
 
 // moveRecord makes the changes write what a session of another driver holds.
 func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
-	rec := own.stored
-	ch.Created, ch.Limits = rec.CreatedAt(), s.source.limits
+	rec, local := own.stored, s.request.manager.now()
+	apart := s.source.time(local).Sub(own.source.time(local)) // of the clocks of both drivers
+	ch.Created, ch.Limits = rec.CreatedAt().Add(apart), s.source.limits
 	if own := rec.Limits(); own.Remembered {
 		ch.Limits = own
 	}
 	for _, part := range [...]driver.Part{driver.Account, driver.Data} {
 		for key, encoded := range rec.Values(part) {
+			if part == driver.Account && (key == accountSignedIn || key == accountSeen) {
+				encoded = formatAccountTime(parseAccountTime(encoded).Add(apart))
+			}
 			ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 		}
 	}
 	if rec.User() != "" && own.locked() {
-		seen := strconv.FormatInt(own.lastActivity().UnixMilli(), 10)
+		seen := formatAccountTime(own.lastActivity().Add(apart))
 		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: driver.Account, Key: accountSeen, Encoded: seen})
 	}
 	for v := range rec.Flash() {
+		if !v.Until.IsZero() {
+			v.Until = v.Until.Add(apart)
+		}
 		op := driver.Op{Kind: driver.Set, Part: driver.Flash, Key: v.Key, Encoded: v.Encoded, Until: v.Until}
 		if v.Listed {
 			op.Kind = driver.Append
@@ -241,18 +256,10 @@ func (i *importing) marker(src *source) driver.ID {
 
 // importedToken returns the token of the session that an old one becomes. Whoever knows the old one
 // cannot work it out without Config.Secret.
-func importedToken(key []byte, scope, old string) *token {
-	mac := hmac.New(sha512.New, key)
-	mac.Write([]byte(scope + "\x00" + old))
-	raw := [tokenBytes]byte(mac.Sum(nil)[:tokenBytes])
-	return tokenOf(scope, &raw)
-}
-
-// importKey derives the key of importedToken from Config.Secret.
-func importKey(secret string) []byte {
-	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "session: import key v1", 32)
+func importedToken(secret, scope, old string) *token {
+	raw, err := hkdf.Key(sha256.New, []byte(secret), nil, "session: import v1\x00"+scope+"\x00"+old, tokenBytes)
 	if err != nil { // never: the length is right
 		panic(err)
 	}
-	return key
+	return tokenOf(scope, (*[tokenBytes]byte)(raw))
 }

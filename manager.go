@@ -36,7 +36,6 @@ type Manager struct {
 	closed       atomic.Bool
 	storeTimeout time.Duration
 	addressKey   []byte // for ByClientIP: ids of addresses are different in each process
-	importKey    []byte // for Import: of the tokens of imported sessions
 }
 
 // NewManager validates all of cfg and reports all problems together, joined by errors.Join. It
@@ -58,9 +57,6 @@ func NewManager(cfg Config) (*Manager, error) {
 	m.storeTimeout = cfg.storeTimeout()
 	m.addressKey = make([]byte, 32)
 	rand.Read(m.addressKey)
-	if cfg.Import != nil {
-		m.importKey = importKey(cfg.Secret)
-	}
 	if err := m.addSources(); err != nil {
 		return nil, err
 	}

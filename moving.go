@@ -18,7 +18,7 @@ func (s *Session) move() error {
 	case i == nil || i.left:
 		return nil
 	case s.endings.called():
-		return s.leaveOld()
+		return s.leaveOld(s.endings.reasonOf())
 	case s.isMoving() && s.hasUnsaved():
 		return s.storeMoved()
 	case s.isMoving() && i.old.own != nil:
@@ -35,10 +35,15 @@ func (s *Session) storeMoved() error {
 	i := s.importing
 	ctx, cancel := s.importContext()
 	defer cancel()
-	rec, err := s.saveMoved(ctx, i)
+	var rec *driver.Record
+	// The session that another request has made of it may have ended so long ago that nothing else says so.
+	_, moved, err := s.movedAgo(ctx, i)
+	if err == nil && !moved {
+		rec, err = s.saveMoved(ctx, i)
+	}
 	var conflict *driver.ConflictError
 	switch {
-	case errors.Is(err, errMoved), errors.As(err, &conflict):
+	case moved, errors.As(err, &conflict):
 		return s.foundMoved()
 	case isGone(err): // another request has signed the user out
 		s.importing = nil
@@ -56,16 +61,7 @@ func (s *Session) storeMoved() error {
 	return s.goOnWith(rec)
 }
 
-var errMoved = errors.New("session: another request has moved the session")
-
-// saveMoved looks for the tombstone of the old session once more: the session that another request made
-// of it may have ended so long ago that nothing else says so.
 func (s *Session) saveMoved(ctx context.Context, i *importing) (rec *driver.Record, err error) {
-	if _, moved, err := s.movedAgo(ctx, i); err != nil {
-		return nil, err
-	} else if moved {
-		return nil, errMoved
-	}
 	ctx, began := s.begin(ctx, opSave, i.token.id)
 	if err = s.enterIndex(ctx, &save{Changes: *i.changes, base: i.record}); err == nil {
 		s.source.stats.saves.Add(1)
@@ -99,16 +95,16 @@ func (s *Session) foundMoved() error {
 // If the old cookie would still open something, the client keeps it, so that its next request tries again.
 func (s *Session) goOnWith(rec *driver.Record) error {
 	i := s.importing
-	s.stored, s.loaded.token, i.moved = rec, nil, true
-	err := s.leaveOld()
+	s.stored, s.loaded.token = rec, nil
+	err := s.leaveOld(reasonImport)
 	if err != nil {
-		s.stored, s.loaded.token, i.moved = i.record, i.token, false
+		s.stored, s.loaded.token = i.record, i.token
 	}
 	return err
 }
 
 // leaveOld deletes the old session, so that its cookie opens nothing any more.
-func (s *Session) leaveOld() error {
+func (s *Session) leaveOld(reason string) error {
 	i, m := s.importing, s.request.manager
 	ctx, cancel := s.importContext()
 	defer cancel()
@@ -121,10 +117,7 @@ func (s *Session) leaveOld() error {
 		return err
 	}
 	if own := i.old.own; own != nil {
-		own.endings.reason = reasonImport
-		if !i.moved {
-			own.endings.reason = s.endings.reasonOf()
-		}
+		own.endings.reason = reason
 	}
 	if err := m.cfg.Import.Remove(ctx, i.old); err != nil {
 		if s.endings.called() {
@@ -154,32 +147,29 @@ func (s *Session) oldIsOver(ctx context.Context, i *importing) (over bool, err e
 
 // mark leaves the tombstone that says that an old session was moved.
 func (s *Session) mark(ctx context.Context, i *importing) error {
-	now := s.now()
-	e := &driver.Ending{ID: i.marker(s.source), Now: now, For: s.request.manager.cfg.ImportUntil.Sub(now), User: nobody}
-	if e.For <= 0 {
+	m := s.request.manager
+	lasts := m.cfg.ImportUntil.Sub(m.now())
+	if lasts <= 0 {
 		return nil
 	}
-	if d := s.source.cookies; d != nil {
-		d.ended.add(e.ID, now)
-	}
-	if _, err := s.source.store().End(ctx, nil, e); err != nil && !isGone(err) {
+	if _, err := s.leaveTombstone(ctx, i.marker(s.source), lasts); err != nil && !isGone(err) {
 		return classify("import to driver "+s.source.name, err)
 	}
 	return nil
 }
 
-// nobody is no user's name, which has at most maxUser bytes: with it, an Ending leaves a tombstone where
-// nothing is stored.
-var nobody = strings.Repeat("-", maxUser+1)
-
-// endImported leaves a tombstone under the id of the session that an old one becomes: a parallel request
-// may be about to store it. It returns the session if it was stored, and nobody was signed in.
-func (s *Session) endImported(ctx context.Context, id driver.ID) (*driver.Record, error) {
+// leaveTombstone leaves one also where nothing is stored: under a marker, or where a parallel request may be
+// about to store what an old session becomes. It returns the session if it was stored, and nobody was signed in.
+func (s *Session) leaveTombstone(ctx context.Context, id driver.ID, lasts time.Duration) (*driver.Record, error) {
+	now := s.now()
 	if d := s.source.cookies; d != nil {
-		d.ended.add(id, s.now())
+		d.ended.add(id, now)
 	}
-	return s.source.driver.End(ctx, nil, &driver.Ending{ID: id, Now: s.now(), For: driver.Tombstone, User: nobody})
+	return s.source.driver.End(ctx, nil, &driver.Ending{ID: id, Now: now, For: lasts, User: nobody})
 }
+
+// nobody is no user's name, which has at most maxUser bytes.
+var nobody = strings.Repeat("-", maxUser+1)
 
 // expireOld adds the lines that delete the cookies of an old session.
 func (s *Session) expireOld(h http.Header) {

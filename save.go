@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"example.com/session/driver"
@@ -159,7 +158,7 @@ func (s *Session) noteLock() {
 	}
 	switch locked, noted := s.locked(), !s.lockedSince().IsZero(); {
 	case locked && s.account(accountSeen) == "" && (!noted || s.hasUnsaved()): // else a flash cookie alone has it
-		s.pending.set(driver.Account, accountSeen, strconv.FormatInt(s.lastActivity().UnixMilli(), 10))
+		s.pending.set(driver.Account, accountSeen, formatAccountTime(s.lastActivity()))
 	case noted && !locked:
 		s.pending.put(&driver.Op{Kind: driver.Delete, Part: driver.Account, Key: accountSeen})
 	}
@@ -182,7 +181,7 @@ func (s *Session) save() error {
 		return err
 	}
 	if i := s.importing; i != nil && !i.left && s.stored != nil && !s.isMoving() { // another user has signed in
-		if err := s.leaveOld(); err != nil {
+		if err := s.leaveOld(reasonLogin); err != nil {
 			return err
 		}
 	}

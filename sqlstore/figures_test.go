@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	sessiondriver "example.com/session/driver"
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 // A counter is a connector of another SQL driver that counts statements.

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session/driver"
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 // A database is where a test keeps sessions.

@@ -5,8 +5,12 @@ import (
 	"os"
 	"testing"
 
+	_ "github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
 	"example.com/session/internal/redistest"
-	"example.com/session/sqlstore/internal/sqltest"
+	"example.com/session/internal/sqltest"
 )
 
 func TestMain(m *testing.M) {

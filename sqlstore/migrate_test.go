@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 func TestProcessesThatStartTogetherMigrateOnce(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 
 	"example.com/session/driver"
 	"example.com/session/driver/drivertest"
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 // failsEverywhere checks that every operation says what is wrong.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session/driver"
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 // each runs a function n times at once.

@@ -1,34 +1,32 @@
 package scs_test
 
 import (
-	"database/sql"
+	"cmp"
 	"encoding/gob"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/alexedwards/scs/redisstore"
-	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
 	"example.com/session"
 	scsimport "example.com/session/importers/scs"
 	"example.com/session/internal/redistest"
+	"example.com/session/internal/sqltest"
 	"example.com/session/internal/suites/kit"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(redistest.Main(sqltest.Runner{M: m})) }
 
 // An address is a type of the application, registered with gob as scs asks for.
 type address struct{ City string }
@@ -77,19 +75,16 @@ func userOf(values map[string]any) (string, time.Time) {
 
 // stores are those of scs that are run against.
 func stores(t *testing.T) map[string]scs.Store {
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "old.db"))
-	require.NoError(t, err)
-	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	_, err = db.Exec("CREATE TABLE sessions (token TEXT PRIMARY KEY, data BLOB NOT NULL, expiry REAL NOT NULL)")
-	require.NoError(t, err)
 	server := redistest.Shared(t)
 	pool := &redis.Pool{Dial: func() (redis.Conn, error) { return redis.Dial("tcp", server.Addr()) }, MaxIdle: 4}
 	t.Cleanup(func() { pool.Close() })
-	return map[string]scs.Store{
+	all := map[string]scs.Store{
 		"memory": memstore.NewWithCleanupInterval(0), "redis": redisstore.NewWithPrefix(pool, kit.Namespace(t)+":"),
-		"sqlite": sqlite3store.NewWithCleanupInterval(db, 0),
 	}
+	for _, d := range databases {
+		all[d.name] = d.make(t).store(t, "")
+	}
+	return all
 }
 
 // A migration is an application that has moved from scs, and the browser of a user who has signed in before.
@@ -112,7 +107,7 @@ func migrate(t *testing.T, store scs.Store, change ...func(old *scs.SessionManag
 		change(m.old, &cfg)
 	}
 	cfg.ImportUntil = time.Now().Add(30 * 24 * time.Hour)
-	cfg.StoreTimeout = time.Minute // 64 requests at once on a busy machine
+	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, time.Minute) // 64 requests at once on a busy machine
 	if cfg.Import == nil {
 		cfg.Import = scsimport.New(m.old, scsimport.Options{User: userOf})
 	}
@@ -174,7 +169,7 @@ func TestParallelRequestsOfAnScsUserMakeOneSession(t *testing.T) {
 func TestACopiedTokenOfScsOpensNothing(t *testing.T) {
 	onEachStore(t, func(m *migration) {
 		m.browser.Get("/add?item=milk")
-		m.clock.Advance(6 * time.Second)
+		m.clock.Advance(31 * time.Second)
 		assert.Equal(m, ":  to ", m.browser.Another().Get("/page", "Cookie", m.before).Body)
 		_, found, err := m.old.Store.Find(strings.TrimPrefix(m.before, "session="))
 		assert.NoError(m, err)

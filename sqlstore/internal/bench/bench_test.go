@@ -21,11 +21,14 @@ import (
 	"github.com/alexedwards/scs/postgresstore"
 	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
+	_ "github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
 
 	"example.com/session"
+	"example.com/session/internal/sqltest"
 	"example.com/session/sqlstore"
-	"example.com/session/sqlstore/internal/sqltest"
 )
 
 func TestMain(m *testing.M) { os.Exit(sqltest.Runner{M: m}.Run()) }

@@ -1,5 +1,6 @@
 // Package sqltest starts database servers for tests: PostgreSQL, MariaDB and pgbouncer, as Debian
-// packages them. Each has a directory, a port and a process of its own, which is stopped by its id.
+// packages them. Each has a directory, a port and a process of its own, which is stopped by its id. A test imports
+// the drivers of database/sql that it needs: github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql, modernc.org/sqlite.
 package sqltest
 
 import (
@@ -15,10 +16,6 @@ import (
 	"time"
 
 	"example.com/session/internal/process"
-
-	// The SQL drivers that the servers' Open takes.
-	_ "github.com/go-sql-driver/mysql"
-	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
 const (

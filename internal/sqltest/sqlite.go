@@ -4,8 +4,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
-
-	_ "modernc.org/sqlite" // the SQL driver
 )
 
 // SQLiteFile returns the name of a new file of SQLite, for sql.Open("sqlite", ...).
