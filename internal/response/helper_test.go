@@ -129,6 +129,7 @@ type exchange struct {
 	body     string
 	err      error  // the response is missing or torn
 	log      string // of the server
+	logged   *logBook
 }
 
 // serve answers a GET request on a real server.
@@ -160,7 +161,7 @@ func request(t *testing.T, protocol, method string, h http.Handler, header ...st
 		e.overTheWire(t, server, r)
 	}
 	server.Close() // waits for the handler
-	e.log = logged.text()
+	e.log, e.logged = logged.text(), logged
 	return e
 }
 
