@@ -231,7 +231,7 @@ func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
 			ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: part, Key: key, Encoded: encoded})
 		}
 	}
-	if rec.User() != "" && own.locked() {
+	if rec.User() != "" && (own.locked() || s.isPassive()) { // what is stored here counts as a use
 		seen := formatAccountTime(own.lastActivity().Add(apart))
 		ch.Ops = append(ch.Ops, driver.Op{Kind: driver.Set, Part: driver.Account, Key: accountSeen, Encoded: seen})
 	}
