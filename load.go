@@ -49,7 +49,7 @@ func (s *Session) isLost() bool { return s.loaded.status == replaced || s.loaded
 func (s *Session) now() time.Time { return s.source.time(s.request.manager.now()) }
 
 // enteredAt returns when the request entered the middleware, by the clock of the session's store.
-func (s *Session) enteredAt() time.Time { return s.source.time(s.request.entered) }
+func (s *Session) enteredAt() time.Time { return s.source.time(time.Unix(0, s.request.entered)) }
 
 // wasUnderWay reports whether the request may have been sent before the client could know what
 // happened at t.

@@ -31,7 +31,7 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	state := &requestState{
-		Context: ctx, manager: m, outer: outer, incoming: r, cookies: r.Header["Cookie"], entered: m.now(),
+		Context: ctx, manager: m, outer: outer, incoming: r, cookies: r.Header["Cookie"], entered: m.now().UnixNano(),
 	}
 	state.self = state
 	state.handed = *r.WithContext(requestContext{&state.self}) // the compiler keeps the copy in between on the stack

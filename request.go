@@ -43,7 +43,7 @@ type requestState struct {
 	outer    *requestState // of another manager whose middleware is around this one
 	incoming *http.Request // as the middleware received it
 	cookies  []string      // the Cookie header as the middleware received it
-	entered  time.Time
+	entered  int64         // the middleware, in nanoseconds since 1970
 	writer   response.Writer
 	handed   http.Request // what the handler gets
 	endedAll atomic.Int64 // when this request last ended all sessions of a user, in nanoseconds; 0: it did not
