@@ -111,9 +111,6 @@ func TestExamplesRefuseAnArgumentThatTheyDoNotKnow(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(programs), 8)
 	for _, program := range programs {
-		if program.Name() == "quickstart" {
-			continue
-		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		out, err := exec.CommandContext(ctx, filepath.Join(dir, program.Name()), "redis").CombinedOutput()
 		cancel()

@@ -1,8 +1,5 @@
-// Quickstart keeps a visit counter and a flash message in a sealed cookie. It needs no server:
-//
-//	go run ./examples/quickstart
-//
-// prints the address to open.
+// Quickstart keeps a visit counter and a flash message in a sealed cookie. It needs no other server, and prints
+// the address to open.
 package main
 
 import (
@@ -17,7 +14,9 @@ import (
 
 func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
-	flag.Parse()
+	if flag.Parse(); flag.NArg() > 0 {
+		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
+	}
 	secret := os.Getenv("SESSION_SECRET")
 	if secret == "" {
 		secret = session.NewSecret()
