@@ -102,7 +102,6 @@ func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 	assert.NotContains(t, text+p.Log.Text(), signedIn.Cookies()[0].Value, "the token is in the log or in the counters")
 }
 
-// The quickstart, which README pastes, leaves this out.
 func TestExamplesRefuseAnArgumentThatTheyDoNotKnow(t *testing.T) {
 	dir := t.TempDir()
 	build, err := exec.Command("go", "build", "-o", dir, "./...").CombinedOutput()
