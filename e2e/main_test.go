@@ -22,7 +22,7 @@ import (
 )
 
 // buildFlags are the flags that the demo is built with. With -race, race_test.go adds -race.
-var buildFlags = []string{"build"}
+var buildFlags = []string{"build", "-ldflags=-w"}
 
 const startLimit = 20 * time.Second
 

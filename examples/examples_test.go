@@ -104,7 +104,7 @@ func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 
 func TestExamplesRefuseAnArgumentThatTheyDoNotKnow(t *testing.T) {
 	dir := t.TempDir()
-	build, err := exec.Command("go", "build", "-o", dir, "./...").CombinedOutput()
+	build, err := exec.Command("go", "build", "-ldflags=-w", "-o", dir, "./...").CombinedOutput()
 	require.NoError(t, err, string(build))
 	programs, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -22,9 +22,9 @@ type Program struct {
 	Log     *LogBook
 }
 
-// Build builds the package in a directory to path.
+// Build builds the package in a directory to path, without debug information: linking takes half as long.
 func Build(dir, path string, flags ...string) error {
-	build := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "."})...)
+	build := exec.Command("go", slices.Concat([]string{"build", "-ldflags=-w"}, flags, []string{"-o", path, "."})...)
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", dir, err, out)
