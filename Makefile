@@ -46,8 +46,8 @@ soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a tab
 		grep --line-buffered -oE '\| .* \|$$|.*(FAIL|panic:|Error:|Messages:).*|^ok.*'
 
 .PHONY: fuzz-short
-fuzz-short: ## each fuzz target for FUZZTIME, or all together for 80s; one without seeds fails
-	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 80s) $(MODULES)
+fuzz-short: ## each fuzz target for FUZZTIME, or all together for 40s; one without seeds fails
+	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 40s) $(MODULES)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME, or all together for an hour
