@@ -1,4 +1,5 @@
-// Test runs the tests of the given modules, several modules at once, and counts them.
+// Test runs the tests of the given modules and counts them. Many tests wait for servers and browsers, so several
+// modules, and more packages than there are processors, run at once.
 //
 //	go run ./internal/ci/test -race . e2e
 //	go run ./internal/ci/test -omit /internal/ci .
@@ -18,7 +19,9 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,9 +30,9 @@ import (
 func main() {
 	race := flag.Bool("race", false, "with the race detector")
 	omit := flag.String("omit", "", "a regular expression: leave out packages whose import path matches")
-	atOnce := flag.Int("at-once", 2, "how many modules run at once: many tests wait for servers and browsers")
+	atOnce := flag.Int("at-once", 2, "how many modules run at once")
 	flag.Parse()
-	args := []string{"test", "-json", "-count=1", "-timeout", "20m",
+	args := []string{"test", "-json", "-count=1", "-timeout", "20m", "-p", strconv.Itoa(2 * runtime.NumCPU()),
 		"-vet=off", "-ldflags=-w", // make check vets; without debug information linking takes half as long
 	}
 	if *race {
