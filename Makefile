@@ -36,7 +36,7 @@ unit: ## every test of every module, with the race detector
 
 .PHONY: test-quick
 test-quick: ## the tests of the library, without the race detector and the other modules
-	@$(GO) run ./internal/ci/test -omit '/internal/(ci|redistest|suites/races)|/examples' .
+	@$(GO) run ./internal/ci/test -p 4 -omit '/internal/(ci|redistest|suites/races)|/examples' .
 
 .PHONY: soak
 soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a table

@@ -174,7 +174,7 @@ func (t *tool) open() (err error) {
 		Redis:            session.RedisConfig{URL: t.url, Namespace: t.namespace},
 		Logger:           slog.New(slog.DiscardHandler),
 	}
-	cfg.Redis.Options.TLSCA = t.ca
+	cfg.Redis.Options.TLSCA, cfg.Redis.Options.DialTimeout = t.ca, 5*time.Second // an operator may be far away
 	cfg.Redis.Options.ClientName = "sessionctl"
 	if t.manager, err = session.NewManager(cfg); err != nil {
 		return usageError(err.Error())

@@ -1,5 +1,5 @@
 // Test runs the tests of the given modules and counts them. Many tests wait for servers and browsers, so several
-// modules, and more packages than there are processors, run at once.
+// modules run at once.
 //
 //	go run ./internal/ci/test -race . e2e
 //	go run ./internal/ci/test -omit /internal/ci .
@@ -31,8 +31,9 @@ func main() {
 	race := flag.Bool("race", false, "with the race detector")
 	omit := flag.String("omit", "", "a regular expression: leave out packages whose import path matches")
 	atOnce := flag.Int("at-once", 2, "how many modules run at once")
+	packages := flag.Int("p", runtime.NumCPU(), "how many packages of a module run at once")
 	flag.Parse()
-	args := []string{"test", "-json", "-count=1", "-timeout", "20m", "-p", strconv.Itoa(2 * runtime.NumCPU()),
+	args := []string{"test", "-json", "-count=1", "-timeout", "20m", "-p", strconv.Itoa(*packages),
 		"-vet=off", "-ldflags=-w", // make check vets; without debug information linking takes half as long
 	}
 	if *race {
