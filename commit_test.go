@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -298,6 +299,25 @@ func TestPayloadPast3500BytesLeavesTheOldSession(t *testing.T) {
 	assert.Equal(t, []string{"cart", "story", "user"}, []string{size.Largest[0].Key, size.Largest[1].Key, size.Largest[2].Key})
 	assert.ErrorContains(t, size, "store less, or choose the memory or redis driver")
 	v.Visit(func(s *session.Session) { assert.Equal(t, map[string]any{"user": "ann"}, s.All()) })
+}
+
+// A proxy with a header buffer of 4 KB answers 502 for a little more than that.
+func TestLargeCookiesAreLoggedOnceAMinute(t *testing.T) {
+	for size, want := range map[int][]int{1000: {0, 0, 0}, 2400: {1, 1, 2}} {
+		cfg := kit.DriverConfig(t, "cookie")
+		log := kit.CaptureLog(&cfg)
+		m := kit.NewManager(t, cfg)
+		clock := kit.SetClock(m)
+		v := kit.NewVisitor(t, m)
+		for i, lines := range want {
+			if i == 2 {
+				clock.Advance(time.Minute)
+			}
+			p := v.Visit(func(s *session.Session) { s.Set("form", strings.Repeat(string(rune('a'+i)), size)) })
+			require.Equal(t, http.StatusOK, p.StatusCode)
+			assert.Equal(t, lines, strings.Count(log.Text(), "proxy_buffer_size"), "%d bytes, response %d", size, i)
+		}
+	}
 }
 
 func TestServerSideDriversTakeWhatNoCookieHolds(t *testing.T) {

@@ -64,10 +64,11 @@ func isPrefetch(h http.Header) bool {
 	return h.Get("HX-Preloaded") == "true"
 }
 
-// isTurboVisit reports whether a script fetches a page to show it, as Turbo does for a visit: it
-// accepts HTML, and asks for no frame.
+// isTurboVisit reports whether a script of this site fetches a page to show it, as Turbo does for a
+// visit: it accepts HTML, and asks for no frame.
 func isTurboVisit(h http.Header) bool {
-	return h.Get("Sec-Fetch-Dest") == "empty" && acceptsHTML(h) && h.Get("X-Requested-With") == ""
+	return h.Get("Sec-Fetch-Dest") == "empty" && h.Get("Sec-Fetch-Site") != "cross-site" && acceptsHTML(h) &&
+		h.Get("X-Requested-With") == ""
 }
 
 // showingOfDestination goes by what the browser says that the response is for (Fetch Metadata).

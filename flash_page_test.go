@@ -26,6 +26,7 @@ func TestFlashExpiresWithWhatTheUserSees(t *testing.T) {
 		"image":                      {[]string{"Sec-Fetch-Dest", "image"}, part},
 		"fetch":                      {[]string{"Sec-Fetch-Dest", "empty", "Accept", "*/*"}, part},
 		"image of another site":      {[]string{"Sec-Fetch-Dest", "image", "Sec-Fetch-Site", "cross-site"}, nothing},
+		"fetch by another site":      {[]string{"Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "cross-site", "Accept", html}, nothing},
 		"link from another site":     {[]string{"Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "cross-site"}, page},
 		"prefetch":                   {[]string{"Sec-Fetch-Dest", "document", "Sec-Purpose", "prefetch"}, nothing},
 		"prerender":                  {[]string{"Sec-Fetch-Dest", "document", "Sec-Purpose", "prefetch;prerender"}, nothing},
@@ -45,6 +46,8 @@ func TestFlashExpiresWithWhatTheUserSees(t *testing.T) {
 		"old browser":                {[]string{"Accept", html}, page},
 		"JSON poll on plain HTTP":    {[]string{"Accept", "application/json"}, part},
 		"XMLHttpRequest by a helper": {[]string{"Accept", html, "X-Requested-With", "XMLHttpRequest"}, part},
+		"fetch by a helper":          {[]string{"Accept", "*/*", "X-Requested-With", "fetch"}, part},
+		"Turbo visit over HTTPS":     {[]string{"Accept", html, "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}, page},
 		"image on plain HTTP":        {[]string{"Accept", "image/avif,image/webp,*/*;q=0.8"}, part},
 	} {
 		t.Run(name, func(t *testing.T) {

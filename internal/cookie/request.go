@@ -25,18 +25,16 @@ func (w *Writer) SecureFor(r *http.Request) (secure, plainElsewhere bool) {
 }
 
 // IsProxied reports whether the header has a field that proxies add: the address in front of this
-// server, or the one that it sees, is then that of a proxy.
+// server, or the one that it sees, is then that of a proxy. The names of most such fields say so:
+// X-Forwarded-For, X-Original-Forwarded-For, X-Real-Ip, True-Client-Ip, X-Azure-Clientip.
 func IsProxied(h http.Header) bool {
 	for key := range h {
 		switch key {
-		case "Forwarded", "Forwarded-For", "Via", "Client-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
-			"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
-			"X-Envoy-External-Address", "X-Appengine-User-Ip", "X-Azure-Clientip", "True-Client-Ip",
-			"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cloudfront-Viewer-Address", "Do-Connecting-Ip",
-			"Fastly-Client-Ip", "Fly-Client-Ip":
+		case "Via", "Cdn-Loop", "X-Envoy-External-Address", "Cloudfront-Viewer-Address", "Cf-Connecting-Ipv6",
+			"X-Azure-Socketip", "X-Scheme", "X-Url-Scheme", "Front-End-Https":
 			return true
 		}
-		if strings.HasPrefix(key, "X-Forwarded") {
+		if strings.Contains(key, "Forwarded") || strings.HasSuffix(key, "-Ip") || strings.HasSuffix(key, "-Clientip") {
 			return true
 		}
 	}
@@ -46,7 +44,8 @@ func IsProxied(h http.Header) bool {
 // tlsInFront reports whether a proxy says that the client used TLS. The first of several values is
 // what the proxy next to the client said.
 func tlsInFront(h http.Header) bool {
-	for _, field := range []string{"X-Forwarded-Proto", "X-Forwarded-Scheme"} {
+	for _, field := range [...]string{"X-Forwarded-Proto", "X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Scheme",
+		"X-Url-Scheme", "Cloudfront-Forwarded-Proto"} {
 		first, _, _ := strings.Cut(h.Get(field), ",")
 		if strings.EqualFold(strings.TrimSpace(first), "https") {
 			return true
@@ -59,7 +58,7 @@ func tlsInFront(h http.Header) bool {
 			return true
 		}
 	}
-	return strings.EqualFold(h.Get("X-Forwarded-Ssl"), "on")
+	return strings.EqualFold(h.Get("X-Forwarded-Ssl"), "on") || strings.EqualFold(h.Get("Front-End-Https"), "on")
 }
 
 // isLoopback reports whether address, a host with or without a port, is this host by definition and

@@ -93,7 +93,12 @@ func TestNoWarningIfAProxySaysThatItEndsTLS(t *testing.T) {
 		{field: "X-Forwarded-Proto", value: "https"},
 		{field: "X-Forwarded-Proto", value: "HTTPS , http"},
 		{field: "X-Forwarded-Scheme", value: "https"},
+		{field: "X-Forwarded-Protocol", value: "https"},
+		{field: "X-Scheme", value: "https"},
+		{field: "X-Url-Scheme", value: "https"},
+		{field: "CloudFront-Forwarded-Proto", value: "https"},
 		{field: "X-Forwarded-Ssl", value: "on"},
+		{field: "Front-End-Https", value: "On"},
 		{field: "Forwarded", value: `for=192.0.2.1; Proto="https", for=10.0.0.1;proto=http`},
 		{field: "X-Forwarded-Proto", value: "http", plain: true},
 		{field: "X-Forwarded-Proto", value: "http, https", plain: true},
@@ -130,6 +135,8 @@ func TestIsProxiedKnowsEveryFieldThatProxiesAdd(t *testing.T) {
 		"X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "Fly-Client-IP",
 		"Fastly-Client-IP", "DO-Connecting-IP", "X-Envoy-External-Address", "X-Appengine-User-IP",
 		"X-Azure-ClientIP", "CloudFront-Viewer-Address", "Proxy-Client-IP", "WL-Proxy-Client-IP",
+		"X-Vercel-Forwarded-For", "X-Nf-Client-Connection-IP", "X-ProxyUser-IP", "X-Azure-SocketIP", "Incap-Client-IP",
+		"CloudFront-Forwarded-Proto", "CDN-Loop", "X-Scheme", "X-Url-Scheme", "Front-End-Https",
 	} {
 		h := http.Header{}
 		h.Set("User-Agent", "x")
@@ -141,7 +148,7 @@ func TestIsProxiedKnowsEveryFieldThatProxiesAdd(t *testing.T) {
 func TestIsProxiedTakesNoOtherFieldForAProxy(t *testing.T) {
 	assert.False(t, cookie.IsProxied(nil))
 	h := http.Header{}
-	for _, field := range []string{"Host", "User-Agent", "X-Requested-With", "X-Real", "Viable", "Origin", "X-Client"} {
+	for _, field := range []string{"Host", "User-Agent", "X-Requested-With", "X-Real", "Viable", "Origin", "X-Client", "X-Zip", "X-Membership"} {
 		h.Set(field, "x")
 	}
 	assert.False(t, cookie.IsProxied(h))

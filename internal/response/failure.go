@@ -94,7 +94,8 @@ func (w *Writer) removeBodyFields(h http.Header) {
 }
 
 // isAboutBody reports whether a header field describes the body of one response, its target or its
-// protocol. The fields that make a server in front send a file of its own are among them.
+// protocol. The fields that make a server in front send a file of its own are among them, and those
+// that make htmx go elsewhere or tell the page that all went well.
 func isAboutBody(key string) bool {
 	key = http.CanonicalHeaderKey(key)
 	switch key {
@@ -104,7 +105,7 @@ func isAboutBody(key string) bool {
 		return true
 	}
 	return strings.HasPrefix(key, http.TrailerPrefix) || strings.HasPrefix(key, "Sec-Websocket-") ||
-		strings.HasPrefix(key, "Content-") && !strings.HasPrefix(key, "Content-Security-Policy")
+		strings.HasPrefix(key, "Hx-") || strings.HasPrefix(key, "Content-") && !strings.HasPrefix(key, "Content-Security-Policy")
 }
 
 // An answer is the http.ResponseWriter of an ErrorAnswer's Handler. It collects what is written.

@@ -38,6 +38,8 @@ var aboutPage = http.Header{
 	"X-Accel-Redirect":           {"/handler"},
 	"X-Accel-Expires":            {"handler"},
 	"X-Sendfile":                 {"/handler"},
+	"HX-Redirect":                {"/handler"}, // not in its canonical form
+	"Hx-Trigger":                 {"handler"},
 	http.TrailerPrefix + "Early": {"handler"},
 }
 

@@ -10,11 +10,13 @@ import (
 // Each type adds interfaces to another one. They hold one pointer, so an interface value of them
 // needs no allocation.
 type (
-	withFlush       struct{ plain }
-	withHijack      struct{ plain }
-	withFlushHijack struct{ withFlush }
-	likeHTTP1       struct{ withFlushHijack } // has what the writer of net/http has for HTTP/1
-	likeHTTP2       struct{ withFlush }       // and for HTTP/2
+	withFlush             struct{ plain }
+	withHijack            struct{ plain }
+	withFlushHijack       struct{ withFlush }
+	withFlushNotify       struct{ withFlush }
+	withFlushHijackNotify struct{ withFlushHijack }
+	likeHTTP1             struct{ withFlushHijackNotify } // has what the writer of net/http has for HTTP/1
+	likeHTTP2             struct{ withFlushNotify }       // and for HTTP/2
 )
 
 type (
@@ -24,8 +26,9 @@ type (
 )
 
 // Wrapped returns the writer for the handler. It has the largest of these sets of interfaces that
-// the inner writer has too: none; Flusher; Hijacker; both; both with ReaderFrom and CloseNotifier,
-// as HTTP/1 has; Flusher with Pusher and CloseNotifier, as HTTP/2 has.
+// the inner writer has too: none; Flusher; Hijacker; both; Flusher, alone or with Hijacker, and
+// CloseNotifier, as those of gin and negroni have; all these with ReaderFrom, as HTTP/1 has; Flusher,
+// CloseNotifier and Pusher, as HTTP/2 has.
 //
 // A Flusher or Hijacker behind an Unwrap method counts as well. http.ResponseController would
 // find it there and send the header before the commit.
@@ -34,15 +37,21 @@ func (w *Writer) Wrapped() http.ResponseWriter {
 	flush, hijack := canFlush(w.inner), canHijack(w.inner)
 	_, notify := w.inner.(closeNotifier)
 	switch {
+	case flush && hijack && notify:
+		f := withFlushHijackNotify{withFlushHijack{withFlush{p}}}
+		if _, ok := w.inner.(io.ReaderFrom); ok {
+			return likeHTTP1{f}
+		}
+		return f
 	case flush && hijack:
-		if _, ok := w.inner.(io.ReaderFrom); ok && notify {
-			return likeHTTP1{withFlushHijack{withFlush{p}}}
-		}
 		return withFlushHijack{withFlush{p}}
-	case flush:
-		if _, ok := w.inner.(http.Pusher); ok && notify {
-			return likeHTTP2{withFlush{p}}
+	case flush && notify:
+		f := withFlushNotify{withFlush{p}}
+		if _, ok := w.inner.(http.Pusher); ok {
+			return likeHTTP2{f}
 		}
+		return f
+	case flush:
 		return withFlush{p}
 	case hijack:
 		return withHijack{p}
@@ -79,14 +88,15 @@ func canHijack(w http.ResponseWriter) bool {
 }
 
 // OthersMayAnswer reports whether w is a wrapper that belongs to somebody else, who may still send
-// a header of their own after the handler has returned without one. A wrapper has an Unwrap method.
-// For a writer of this package, its inner writer is asked.
+// a header of their own after the handler has returned without one. A wrapper has an Unwrap method,
+// or Written, as that of negroni. For a writer of this package, its inner writer is asked.
 func OthersMayAnswer(w http.ResponseWriter) bool {
 	for {
 		ours, ok := w.(interface{ writer() *Writer })
 		if !ok {
 			_, wraps := w.(unwrapper)
-			return wraps
+			_, knows := w.(interface{ Written() bool })
+			return wraps || knows
 		}
 		w = ours.writer().inner
 	}
@@ -139,8 +149,10 @@ func (w *Writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buf, err
 }
 
-func (l likeHTTP1) CloseNotify() <-chan bool { return l.w.inner.(closeNotifier).CloseNotify() }
-func (l likeHTTP2) CloseNotify() <-chan bool { return l.w.inner.(closeNotifier).CloseNotify() }
+func (f withFlushNotify) CloseNotify() <-chan bool { return f.w.inner.(closeNotifier).CloseNotify() }
+func (f withFlushHijackNotify) CloseNotify() <-chan bool {
+	return f.w.inner.(closeNotifier).CloseNotify()
+}
 
 func (l likeHTTP2) Push(target string, o *http.PushOptions) error {
 	return l.w.inner.(http.Pusher).Push(target, o)

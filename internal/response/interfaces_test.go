@@ -30,6 +30,7 @@ type (
 	notifier    struct{ calls }
 	plainWriter struct{ header http.Header }
 	unwrapper   struct{ http.ResponseWriter }
+	knowing     struct{ http.ResponseWriter }
 )
 
 func (c flusher) Flush()               { c.calls["Flush"]++ }
@@ -49,6 +50,7 @@ func (w *plainWriter) Header() http.Header         { return w.header }
 func (w *plainWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w *plainWriter) WriteHeader(int)             {}
 func (u unwrapper) Unwrap() http.ResponseWriter    { return u.ResponseWriter }
+func (k knowing) Written() bool                    { return false }
 
 // An interfaceSet is a writer, and the interfaces that the handler is expected to find.
 type interfaceSet struct {
@@ -101,7 +103,7 @@ func interfaceSets(c calls) []interfaceSet {
 			pusher
 			notifier
 		}{w, f, h, r, p, n}},
-		{name: "gin", want: "Flusher Hijacker", w: struct {
+		{name: "gin", want: "Flusher Hijacker CloseNotifier", w: struct {
 			writer
 			flusher
 			hijacker
@@ -118,7 +120,12 @@ func interfaceSets(c calls) []interfaceSet {
 			flusher
 			pusher
 		}{w, f, p}},
-		{name: "HTTP/2 that hijacks", want: "Flusher Hijacker", w: struct {
+		{name: "HTTP/2 without Pusher", want: "Flusher CloseNotifier", w: struct {
+			writer
+			flusher
+			notifier
+		}{w, f, n}},
+		{name: "HTTP/2 that hijacks", want: "Flusher Hijacker CloseNotifier", w: struct {
 			writer
 			flusher
 			hijacker
@@ -280,6 +287,7 @@ func TestOthersMayAnswer(t *testing.T) {
 	}
 	assert.False(t, response.OthersMayAnswer(recorder))
 	assert.True(t, response.OthersMayAnswer(unwrapper{recorder}))
+	assert.True(t, response.OthersMayAnswer(wrapped(knowing{recorder})))
 	assert.False(t, response.OthersMayAnswer(wrapped(recorder)), "a writer of this package does not count")
 	assert.False(t, response.OthersMayAnswer(wrapped(wrapped(recorder))))
 	assert.True(t, response.OthersMayAnswer(wrapped(unwrapper{recorder})))
