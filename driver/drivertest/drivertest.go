@@ -121,4 +121,5 @@ var indexSuite = []indexTest{
 	{"IndexLeavesRecordsAlone", testIndexAndRecords},
 	{"IndexFaultIsAnError", testIndexFaults},
 	{"SecondProcessSharesTheIndex", testIndexSecondProcess},
+	{"EndUserEndsWhatEndWouldEnd", testEndUser}, // of a driver.UserEnder
 }

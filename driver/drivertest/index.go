@@ -354,3 +354,43 @@ func testIndexSecondProcess(t testing.TB, k *indexKit) {
 	require.NoError(t, other.Remove(k.ctx, k.user, e.ID))
 	k.lists(t, k.user, k.start, nil, "an entry that another process removed is listed")
 }
+
+// testEndUser checks a driver.UserEnder, which an Index may be.
+func testEndUser(t testing.TB, k *indexKit) {
+	ender, ok := k.index.(driver.UserEnder)
+	if !ok {
+		return
+	}
+	signedIn := func(user string) driver.ID {
+		c := k.create(t, signIn(user))
+		k.enter(t, driver.IndexEntry{ID: c.id, Entered: k.start, Ends: k.start.Add(24 * time.Hour)}, 0, k.start)
+		return c.id
+	}
+	one, two, kept, another := signedIn("ann"), signedIn("ann"), signedIn("ann"), signedIn("bob")
+	underWay := begin(k.start, signIn("ann"))
+	k.enter(t, driver.IndexEntry{ID: underWay.ID, Entered: k.start, Ends: k.start.Add(24 * time.Hour)}, 0, k.start)
+
+	at := k.start.Add(time.Second)
+	endUser := func(keep driver.ID) (ids []driver.ID) {
+		ended, err := ender.EndUser(k.ctx, k.user, endingByUser(driver.ID{}, "ann", at), keep)
+		require.NoError(t, err, "EndUser")
+		for _, rec := range ended {
+			ids = append(ids, rec.ID())
+		}
+		return ids
+	}
+	assert.ElementsMatch(t, []driver.ID{one, two}, endUser(kept), "EndUser returns the records that it has ended")
+	hour := at.Add(driver.IndexTombstone - time.Second)
+	for _, id := range []driver.ID{one, two, underWay.ID} {
+		k.gone(t, id, hour, driver.ErrEnded, "EndUser leaves a tombstone for each id of the list")
+	}
+	k.noSave(t, nil, underWay, driver.ErrEnded, "the first save of a session that EndUser has ended before it")
+	k.load(t, kept, at)
+	k.load(t, another, at) // of a sign-in that failed after its entry
+	left := k.list(t, k.user, at)
+	if assert.Len(t, left, 1, "EndUser removes the entries") {
+		assert.Equal(t, kept, left[0].ID)
+	}
+	k.refusedEntry(t, k.entry(k.start), 0, at, driver.ErrEnded, "EndUser notes its time as EndBefore does")
+	assert.Equal(t, []driver.ID{kept}, endUser(driver.ID{}), "EndUser without an exception")
+}

@@ -138,6 +138,13 @@ var indexMutants = []mutant{
 	{"index: takes a fault for a full index", "IndexFaultIsAnError"},
 	{"index: takes a fault for an empty list", "IndexFaultIsAnError"},
 	{"is alone with what it stores", "SecondProcessSharesTheIndex"},
+	{"user ender: does not note the time", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: ends the session to keep", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: ends another user's session", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: forgets what is not stored yet", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: leaves tombstones for too short", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: does not say what it has ended", "EndUserEndsWhatEndWouldEnd"},
+	{"user ender: leaves the entries", "EndUserEndsWhatEndWouldEnd"},
 }
 
 var storeMutants = []mutant{

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"strings"
@@ -169,4 +170,41 @@ func (d *reference) EndBefore(ctx context.Context, user string, now time.Time) e
 		}
 	}
 	return nil
+}
+
+// EndUser takes the steps of Manager.EndAll, one after another.
+func (d *reference) EndUser(ctx context.Context, user string, e *driver.Ending, keep driver.ID) (ended []*driver.Record, err error) {
+	if !d.has("user ender: does not note the time") {
+		err = d.EndBefore(ctx, user, e.Now)
+	}
+	all, listErr := d.List(ctx, user, e.Now)
+	if err = cmp.Or(err, listErr); err != nil {
+		return nil, err
+	}
+	for _, entry := range all {
+		if entry.ID == keep && !d.has("user ender: ends the session to keep") {
+			continue
+		}
+		one := *e
+		one.ID = entry.ID
+		if rec, _ := d.Load(ctx, one.ID, e.Now); rec != nil && d.has("user ender: ends another user's session") {
+			one.User = rec.User()
+		} else if rec == nil && d.has("user ender: forgets what is not stored yet") {
+			continue
+		}
+		if d.has("user ender: leaves tombstones for too short") {
+			one.For = driver.Tombstone
+		}
+		rec, err := d.End(ctx, nil, &one)
+		if err != nil {
+			return nil, err
+		}
+		if rec != nil && !d.has("user ender: does not say what it has ended") {
+			ended = append(ended, rec)
+		}
+		if !d.has("user ender: leaves the entries") {
+			d.Remove(ctx, user, one.ID)
+		}
+	}
+	return ended, nil
 }
