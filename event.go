@@ -22,7 +22,7 @@ const (
 
 	// EventOpened: a client presented a new session for the first time, so it keeps cookies.
 	// Parallel requests may each report it. On the cookie driver each request does until its use is
-	// noted: for a tenth of the idle timeout, or until the data change.
+	// noted: for a tenth of the idle timeout, at most six minutes, or until the data change.
 	EventOpened EventKind = "opened"
 
 	// EventRegenerated: the token of a session was replaced.
