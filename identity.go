@@ -67,10 +67,10 @@ func (s *Session) replaceToken(op string) bool {
 	return true
 }
 
-// Remember is Regenerate with other limits: the session ends d from now, and after d without use,
-// at most 400 days. These limits outlive Regenerate, and a Login of the same user. 0 goes back to
-// those of the configuration. If d is negative, or longer than 400 days or than Config.Assurance allows, the request fails when it
-// is committed.
+// Remember is Regenerate with other limits: the session ends d from now, and after d without use.
+// These limits outlive Regenerate, and a Login of the same user. 0 goes back to those of the
+// configuration. If d is negative, or longer than 400 days or than Config.Assurance allows, the
+// request fails when it is committed.
 func (s *Session) Remember(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,10 @@ import (
 
 // An Importer finds the sessions that another library keeps, for Config.Import. It must be safe for
 // concurrent use. Load and Remove get a context that ends after Config.StoreTimeout, also if the client
-// disconnects, and must return then. FromDriver returns the one for a driver of this library. The modules importers/scs
-// and importers/gorilla have those of other libraries.
+// disconnects, and must return then.
+//
+// FromDriver returns the one for a driver of this library. The modules importers/scs and
+// importers/gorilla have those of other libraries.
 type Importer interface {
 	// Find returns the old session whose cookie came with a request, nil if none came. An error says why
 	// a cookie is refused, such as a signature by another key, and does not quote it: it is logged, and the
