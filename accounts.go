@@ -114,11 +114,11 @@ func (m *Manager) EndAll(ctx context.Context, user string) error {
 func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID driver.ID, reason string) error {
 	caller := stateIn(ctx).of(m)
 	err := m.forEachIndex(context.WithoutCancel(ctx), "end", func(ctx context.Context, src *source) error {
+		kept := driver.ID{}
+		if keep != nil && keep.source == src {
+			kept = keepID
+		}
 		if ender, ok := src.driver.(driver.UserEnder); ok {
-			kept := driver.ID{}
-			if keep != nil && keep.source == src {
-				kept = keepID
-			}
 			return m.endAtOnce(ctx, src, ender, user, kept, reason)
 		}
 		if err := src.index.EndBefore(ctx, userKey(src.cookie, user), src.time(m.now())); err != nil {
@@ -129,7 +129,7 @@ func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID
 			return err
 		}
 		return forEach(src.workers(), listed, func(l listedSession) error {
-			if keep != nil && keep.source == src && l.entry.ID == keepID {
+			if l.entry.ID == kept {
 				return nil
 			}
 			return m.endListed(ctx, src, user, l, reason)

@@ -37,7 +37,7 @@ func (d *Driver) Load(ctx context.Context, id driver.ID, now time.Time) (*driver
 	if err != nil {
 		return nil, storeError(err)
 	}
-	rec, err := liveRecord(id, data, now)
+	rec, err := LiveRecord(id, data, now)
 	if rec == nil && err == nil {
 		return nil, driver.ErrNoSession
 	}
@@ -49,7 +49,7 @@ func (d *Driver) Load(ctx context.Context, id driver.ID, now time.Time) (*driver
 func (d *Driver) Save(ctx context.Context, base *driver.Record, ch *driver.Changes) (*driver.Record, error) {
 	var saved *driver.Record
 	err := d.update(ctx, ch.ID.String(), expected(base, ch.New), func(old []byte) (driver.Entry, error) {
-		rec, err := liveRecord(ch.ID, old, ch.Now)
+		rec, err := LiveRecord(ch.ID, old, ch.Now)
 		if err != nil {
 			return driver.Entry{}, err
 		}
@@ -71,7 +71,7 @@ func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending)
 	err := d.update(ctx, e.ID.String(), expected(base, false), func(old []byte) (driver.Entry, error) {
 		rec, earlier, err := parse(e.ID, old)
 		ended = nil
-		next := tombstone{at: driver.MilliOf(e.Now), until: driver.MilliOf(e.Now.Add(e.For))}
+		next := tombstoneOf(e)
 		switch {
 		case err != nil: // its secrets cannot be read, so the ID is enough to end it
 		case !e.Allows(rec), earlier.until >= next.until:

@@ -57,19 +57,15 @@ func parse(id driver.ID, data []byte) (*driver.Record, tombstone, error) {
 }
 
 // Tombstone returns what a Driver stores in the place of a session that e ends.
-func Tombstone(e *driver.Ending) []byte {
-	return tombstone{at: driver.MilliOf(e.Now), until: driver.MilliOf(e.Now.Add(e.For))}.pack()
+func Tombstone(e *driver.Ending) []byte { return tombstoneOf(e).pack() }
+
+func tombstoneOf(e *driver.Ending) tombstone {
+	return tombstone{at: driver.MilliOf(e.Now), until: driver.MilliOf(e.Now.Add(e.For))}
 }
 
-// LiveRecord returns the record that a Driver has stored as data, an error that is driver.ErrEnded
-// while a tombstone stands, or driver.ErrDamaged.
+// LiveRecord returns the record that a Driver has stored as data, nil if there is none. Its errors
+// are a *driver.EndedError while a tombstone stands, and driver.ErrDamaged.
 func LiveRecord(id driver.ID, data []byte, now time.Time) (*driver.Record, error) {
-	return liveRecord(id, data, now)
-}
-
-// liveRecord returns the record in data, nil if there is none, and a *driver.EndedError while a
-// tombstone stands.
-func liveRecord(id driver.ID, data []byte, now time.Time) (*driver.Record, error) {
 	rec, t, err := parse(id, data)
 	if t.standsAt(now) {
 		return nil, &driver.EndedError{Ago: max(0, now.Sub(t.at.Time()))}

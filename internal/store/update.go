@@ -48,13 +48,18 @@ func (d *Driver) update(ctx context.Context, key string, g guess, change changeF
 	if d.swapper != nil {
 		return d.updateBySwap(ctx, key, g, change)
 	}
-	changeErr := errNotCalled
+	var changeErr error
+	called := false
 	err := d.store.Update(ctx, key, func(old []byte) (entry driver.Entry, _ error) {
+		called = true
 		entry, changeErr = change(old)
 		return entry, changeErr
 	})
-	if changeErr != nil && (err == nil || changeErr != errNotCalled) {
+	switch {
+	case changeErr != nil:
 		return changeErr
+	case err == nil && !called:
+		return errNotCalled
 	}
 	return storeError(err)
 }
