@@ -11,7 +11,7 @@ func (d *Driver) Entries() (held, counted int64) {
 		s := &d.shards[i]
 		s.mu.Lock()
 		held += int64(len(s.positions) + len(s.tombstones))
-		if len(s.tombstones) != len(s.young)+len(s.old)+len(s.long) || len(s.entries) != len(s.positions)+int(lists) {
+		if len(s.tombstones) != len(s.young)+len(s.aged[oldTombstones])+len(s.aged[longTombstones]) || len(s.entries) != len(s.positions)+int(lists) {
 			panic("a shard's tables differ")
 		}
 		s.mu.Unlock()

@@ -16,10 +16,10 @@ const sweepSteps = 3
 type list uint8
 
 const (
-	oldTombstones  list = iota // shard.old
+	oldTombstones  list = iota // 30 seconds old
 	visitorsOnce               // not opened again since they were stored
 	visitorsOften              // opened again, the least recently used first
-	longTombstones             // shard.long
+	longTombstones             // those of them that stand for longer than the tombstones of the index do
 	signedIn                   // the least recently used first
 	lists
 )
@@ -36,10 +36,9 @@ type shard struct {
 	entries   []entry             // the heads of the lists, then sessions in no order
 	sweepAt   int                 // position that the next sweep examines
 
-	// The lists of tombstones are in the order of their time: old are those that are 30 seconds old, and
-	// long those of them that stand for longer than the tombstones of the index do.
-	tombstones       map[driver.ID]tombstone // nil if there are none
-	young, old, long []driver.ID
+	tombstones map[driver.ID]tombstone // nil if there are none
+	young      []driver.ID             // tombstones that are not old yet, in the order of their time
+	aged       [lists][]driver.ID      // those of the lists of tombstones, likewise
 }
 
 // An entry is a stored session, or the head of a list. Lists are circular. Positions in place of
@@ -140,11 +139,8 @@ func (s *shard) drop(i int32) *driver.Record {
 func (s *shard) evict(l list, added driver.ID, now time.Time) (rec *driver.Record, removed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch l {
-	case oldTombstones:
-		return nil, s.evictTombstone(&s.old, l, driver.MilliOf(now))
-	case longTombstones:
-		return nil, s.evictTombstone(&s.long, l, driver.MilliOf(now))
+	if l == oldTombstones || l == longTombstones {
+		return nil, s.evictTombstone(l, driver.MilliOf(now))
 	}
 	i := s.entries[l].next
 	if i == s.positions[added] {

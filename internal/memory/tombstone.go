@@ -54,43 +54,43 @@ func (s *shard) sweepTombstones(now driver.Milli) {
 			break
 		}
 		s.young = s.young[1:]
-		switch {
-		case now >= t.until:
+		if now >= t.until {
 			s.removeTombstone(id)
-		case t.until > t.ended+hour:
-			s.long = append(s.long, id)
-			s.d.counts[longTombstones].Add(1)
-		default:
-			s.old = append(s.old, id)
-			s.d.counts[oldTombstones].Add(1)
+			continue
 		}
+		l := oldTombstones
+		if t.until > t.ended+hour {
+			l = longTombstones
+		}
+		s.aged[l] = append(s.aged[l], id)
+		s.d.counts[l].Add(1)
 	}
-	s.sweepList(&s.old, oldTombstones, now)
-	s.sweepList(&s.long, longTombstones, now)
+	s.sweepAged(oldTombstones, now)
+	s.sweepAged(longTombstones, now)
 }
 
-// sweepList removes the first few tombstones of a list that have expired.
-func (s *shard) sweepList(ids *[]driver.ID, l list, now driver.Milli) {
-	for range min(sweepSteps, len(*ids)) {
-		if now < s.tombstones[(*ids)[0]].until {
+// sweepAged removes the first few tombstones of a list that have expired.
+func (s *shard) sweepAged(l list, now driver.Milli) {
+	for range min(sweepSteps, len(s.aged[l])) {
+		if now < s.tombstones[s.aged[l][0]].until {
 			break
 		}
-		s.removeOldest(ids, l)
+		s.removeOldest(l)
 	}
 }
 
 // evictTombstone removes the oldest tombstone of a list, if it is not young.
-func (s *shard) evictTombstone(ids *[]driver.ID, l list, now driver.Milli) bool {
-	if len(*ids) == 0 || now < s.tombstones[(*ids)[0]].ended+youth {
+func (s *shard) evictTombstone(l list, now driver.Milli) bool {
+	if len(s.aged[l]) == 0 || now < s.tombstones[s.aged[l][0]].ended+youth {
 		return false
 	}
-	s.removeOldest(ids, l)
+	s.removeOldest(l)
 	return true
 }
 
-func (s *shard) removeOldest(ids *[]driver.ID, l list) {
-	id := (*ids)[0]
-	*ids = (*ids)[1:]
+func (s *shard) removeOldest(l list) {
+	id := s.aged[l][0]
+	s.aged[l] = s.aged[l][1:]
 	s.d.counts[l].Add(-1)
 	s.removeTombstone(id)
 }
@@ -100,6 +100,6 @@ func (s *shard) removeTombstone(id driver.ID) {
 	delete(s.tombstones, id)
 	s.d.stored.Add(-1)
 	if len(s.tombstones) == 0 {
-		s.tombstones, s.young, s.old, s.long = nil, nil, nil, nil
+		s.tombstones, s.young, s.aged = nil, nil, [lists][]driver.ID{}
 	}
 }
