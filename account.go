@@ -193,7 +193,7 @@ func (s *Session) user() string { return s.account(driver.UserKey) }
 // locked reports whether the user was inactive for Config.LockAfter (NIST SP 800-63B-4, section
 // 2.2.3).
 func (s *Session) locked() bool {
-	after := s.request.manager.cfg.LockAfter
+	after := s.source.lockAfter
 	return after > 0 && s.loaded.at.Sub(s.lastActivity()) >= after
 }
 

@@ -196,7 +196,7 @@ func (s *Session) endOne(e endable) error {
 	var ended *driver.Record
 	var err error
 	if e.imported && s.importing != nil {
-		ended, err = s.leaveTombstone(ctx, e.id, driver.Tombstone)
+		ended, err = s.addTombstone(ctx, e.id, driver.Tombstone)
 	}
 	if ended == nil && err == nil {
 		ended, err = s.source.driver.End(ctx, e.record, &driver.Ending{

@@ -22,13 +22,13 @@ type importing struct {
 	changes *driver.Changes // the save that stores it; nil if the old session was not opened
 	record  *driver.Record  // what they make
 	counted bool            // this request has stored it here
-	left    bool            // the old session is gone, and the response deletes its cookies
+	removed bool            // the old session is gone, and the response deletes its cookies
 }
 
 // isMoving reports whether the session is still an old one. It moves when something is stored.
 func (s *Session) isMoving() bool {
 	i := s.importing
-	return i != nil && !i.left && i.record != nil && s.stored == i.record
+	return i != nil && !i.removed && i.record != nil && s.stored == i.record
 }
 
 // isFrom reports whether the session is one that FromDriver has found in a source.
@@ -72,7 +72,7 @@ func (s *Session) findOld() error {
 	}
 	ctx, cancel := s.importContext()
 	defer cancel()
-	old, loadErr := s.request.manager.cfg.Import.Load(ctx, i.old) // first: a session that has gone meanwhile left its mark
+	old, loadErr := s.request.manager.cfg.Import.Load(ctx, i.old) // first: a session that has moved meanwhile has a marker
 	ago, moved, err := s.movedAgo(ctx, i)
 	switch {
 	case err != nil:
@@ -116,7 +116,7 @@ func (s *Session) joinMoved(i *importing) error {
 		return err
 	}
 	if s.adopt(c); c.status == live {
-		i.left, s.importing = true, i
+		i.removed, s.importing = true, i
 		s.loaded.token = nil // so that this response, too, sets the cookie
 	}
 	return nil

@@ -10,15 +10,15 @@ import (
 	"example.com/session/driver"
 )
 
-// move stores the old session before the first change of it is stored, and leaves it after a
+// move stores the old session before the first change of it is stored, and ends it after a
 // sign-out. A request that only reads moves nothing, but counts as use where the old session is.
 func (s *Session) move() error {
 	i := s.importing
 	switch {
-	case i == nil || i.left:
+	case i == nil || i.removed:
 		return nil
 	case s.endings.called():
-		return s.leaveOld(s.endings.reasonOf())
+		return s.endOld(s.endings.reasonOf())
 	case s.isMoving() && s.hasUnsaved():
 		return s.storeMoved()
 	case s.isMoving() && i.old.own != nil:
@@ -58,7 +58,7 @@ func (s *Session) storeMoved() error {
 		s.source.stats.imported.Add(1)
 		s.emit(EventImported, rec)
 	}
-	return s.goOnWith(rec)
+	return s.adoptMoved(rec)
 }
 
 func (s *Session) saveMoved(ctx context.Context, i *importing) (rec *driver.Record, err error) {
@@ -82,7 +82,7 @@ func (s *Session) foundMoved() error {
 		s.noteProblem(err)
 		return err
 	case c.status == live:
-		return s.goOnWith(c.record)
+		return s.adoptMoved(c.record)
 	}
 	s.importing, s.stored, s.token = nil, nil, nil
 	if s.adopt(c); c.status == absent { // it has ended long ago
@@ -91,26 +91,26 @@ func (s *Session) foundMoved() error {
 	return nil
 }
 
-// goOnWith makes a record the session of this request, and leaves the old one. The response sets its cookie.
+// adoptMoved makes a record the session of this request, and ends the old one. The response sets its cookie.
 // If the old cookie would still open something, the client keeps it, so that its next request tries again.
-func (s *Session) goOnWith(rec *driver.Record) error {
+func (s *Session) adoptMoved(rec *driver.Record) error {
 	i := s.importing
 	s.stored, s.loaded.token = rec, nil
-	err := s.leaveOld(reasonImport)
+	err := s.endOld(reasonImport)
 	if err != nil {
 		s.stored, s.loaded.token = i.record, i.token
 	}
 	return err
 }
 
-// leaveOld deletes the old session, so that its cookie opens nothing any more.
-func (s *Session) leaveOld(reason string) error {
+// endOld deletes the old session, so that its cookie opens nothing any more.
+func (s *Session) endOld(reason string) error {
 	i, m := s.importing, s.request.manager
 	ctx, cancel := s.importContext()
 	defer cancel()
 	over, err := s.oldIsOver(ctx, i)
 	if err == nil && !over {
-		err = s.mark(ctx, i)
+		err = s.addMarker(ctx, i)
 	}
 	if err != nil {
 		s.noteProblem(err)
@@ -125,7 +125,7 @@ func (s *Session) leaveOld(reason string) error {
 		}
 		m.log.keptOld(s, err)
 	}
-	i.left = true
+	i.removed = true
 	return nil
 }
 
@@ -145,22 +145,22 @@ func (s *Session) oldIsOver(ctx context.Context, i *importing) (over bool, err e
 	return old == nil, nil
 }
 
-// mark leaves the tombstone that says that an old session was moved.
-func (s *Session) mark(ctx context.Context, i *importing) error {
+// addMarker adds the tombstone that says that an old session was moved.
+func (s *Session) addMarker(ctx context.Context, i *importing) error {
 	m := s.request.manager
 	lasts := m.cfg.ImportUntil.Sub(m.now())
 	if lasts <= 0 {
 		return nil
 	}
-	if _, err := s.leaveTombstone(ctx, i.marker(s.source), lasts); err != nil && !isGone(err) {
+	if _, err := s.addTombstone(ctx, i.marker(s.source), lasts); err != nil && !isGone(err) {
 		return classify("import to driver "+s.source.name, err)
 	}
 	return nil
 }
 
-// leaveTombstone leaves one also where nothing is stored: under a marker, or where a parallel request may be
+// addTombstone adds one also where nothing is stored: under a marker, or where a parallel request may be
 // about to store what an old session becomes. It returns the session if it was stored, and nobody was signed in.
-func (s *Session) leaveTombstone(ctx context.Context, id driver.ID, lasts time.Duration) (*driver.Record, error) {
+func (s *Session) addTombstone(ctx context.Context, id driver.ID, lasts time.Duration) (*driver.Record, error) {
 	now := s.now()
 	if d := s.source.cookies; d != nil {
 		d.ended.add(id, now)
@@ -177,7 +177,7 @@ func (s *Session) expireOld(h http.Header) {
 		return
 	}
 	old := s.importing.old
-	if !s.importing.left {
+	if !s.importing.removed {
 		if s.isMoving() && old.own != nil { // its use was noted
 			old.own.writeCookies(h)
 		}

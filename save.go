@@ -153,8 +153,11 @@ func (s *Session) useIsDue() bool {
 // noteLock notes that a session is locked by Config.LockAfter, so that the uses that follow do not
 // unlock it, or no longer is, because LockAfter has become longer.
 func (s *Session) noteLock() {
-	if s.request.manager.cfg.LockAfter <= 0 || s.stored == nil || s.isMoving() && !s.hasUnsaved() || s.isLost() || s.loaded.forFlash || s.isPassive() || s.user() == "" || s.identity.login != "" {
-		return
+	switch {
+	case s.source.lockAfter <= 0, s.user() == "", s.identity.login != "":
+		return // nobody can be locked
+	case s.stored == nil, s.isLost(), s.loaded.forFlash, s.isMoving() && !s.hasUnsaved(), s.isPassive():
+		return // no use is stored
 	}
 	switch locked, noted := s.locked(), !s.lockedSince().IsZero(); {
 	case locked && s.account(accountSeen) == "" && (!noted || s.hasUnsaved()): // else a flash cookie alone has it
@@ -180,8 +183,8 @@ func (s *Session) save() error {
 	if err := s.savePending(); err != nil {
 		return err
 	}
-	if i := s.importing; i != nil && !i.left && s.stored != nil && !s.isMoving() { // another user has signed in
-		if err := s.leaveOld(reasonLogin); err != nil {
+	if i := s.importing; i != nil && !i.removed && s.stored != nil && !s.isMoving() { // another user has signed in
+		if err := s.endOld(reasonLogin); err != nil {
 			return err
 		}
 	}
