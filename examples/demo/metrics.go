@@ -57,65 +57,57 @@ func (m *metrics) serve(address string) (io.Closer, error) {
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	stats := m.manager.Stats()
-	p := exposition{"session_failed_total": {"counter", "requests that got the error answer",
-		[]string{fmt.Sprint("session_failed_total ", stats.Failed)}}}
+	x := exposition{{"session_failed_total", "counter", "requests that got the error answer"}: {fmt.Sprint("session_failed_total ", stats.Failed)}}
 	for _, name := range slices.Sorted(maps.Keys(stats.Drivers)) {
-		p.add(stats.Drivers[name], fmt.Sprintf("session_driver=%q", name))
+		x.addDriver(stats.Drivers[name], fmt.Sprintf("session_driver=%q", name))
 	}
 	m.mu.Lock()
 	for _, labels := range slices.Sorted(maps.Keys(m.events)) {
-		p.line("session_events_total", "counter", "what happened to sessions", labels, m.events[labels])
+		x.add(metric{"session_events_total", "counter", "what happened to sessions"}, "", labels, m.events[labels])
 	}
 	m.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	for _, name := range slices.Sorted(maps.Keys(p)) {
-		m := p[name]
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[4]s\n", name, m.help, m.kind, strings.Join(m.lines, "\n"))
+	byName := func(a, b metric) int { return strings.Compare(a.name, b.name) }
+	for _, m := range slices.SortedFunc(maps.Keys(x), byName) {
+		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[4]s\n", m.name, m.help, m.kind, strings.Join(x[m], "\n"))
 	}
 }
 
-// An exposition is what a scrape gets, by the name of the metric.
-type exposition map[string]struct {
-	kind, help string
-	lines      []string
-}
+type metric struct{ name, kind, help string }
 
-func (x exposition) line(name, kind, help, labels string, value any) {
-	x.sample(name, kind, help, name, labels, value)
-}
+// An exposition is the lines of each metric, which a scrape gets.
+type exposition map[metric][]string
 
-func (x exposition) sample(name, kind, help, sample, labels string, value any) {
-	metric := x[name]
-	metric.kind, metric.help = kind, help
-	metric.lines = append(metric.lines, fmt.Sprintf("%s{%s} %v", sample, labels, value))
-	x[name] = metric
+// add adds a line. The suffix is that of a histogram's sample, else "".
+func (x exposition) add(m metric, suffix, labels string, value any) {
+	x[m] = append(x[m], fmt.Sprintf("%s%s{%s} %v", m.name, suffix, labels, value))
 }
 
 var capital = regexp.MustCompile(`\B[A-Z]`)
 
-// add adds the numbers of a driver: whatever fields Stats has.
-func (x exposition) add(stats session.Stats, labels string) {
+// addDriver adds the numbers of a driver: whatever fields Stats has.
+func (x exposition) addDriver(stats session.Stats, labels string) {
 	v := reflect.ValueOf(stats)
 	for i, field := range reflect.VisibleFields(v.Type()) {
-		name, help := "session_"+strings.ToLower(capital.ReplaceAllString(field.Name, "_$0")), field.Tag.Get("help")
+		name := "session_" + strings.ToLower(capital.ReplaceAllString(field.Name, "_$0"))
+		gauge := metric{name, "gauge", field.Tag.Get("help")}
 		switch n := v.Field(i).Interface().(type) {
 		case uint64:
 			if field.Name != "Failed" { // that of all drivers together
-				x.line(name+"_total", "counter", help, labels, n)
+				x.add(metric{name + "_total", "counter", gauge.help}, "", labels, n)
 			}
 		case int64:
-			x.line(name, "gauge", help, labels, n)
+			x.add(gauge, "", labels, n)
 		case bool:
-			x.line(name, "gauge", help, labels, map[bool]int{true: 1}[n])
+			x.add(gauge, "", labels, map[bool]int{true: 1}[n])
 		}
 	}
-	x.histogram(labels+`,session_operation="load"`, stats.LoadTimes)
-	x.histogram(labels+`,session_operation="save"`, stats.SaveTimes)
+	x.addHistogram(labels+`,session_operation="load"`, stats.LoadTimes)
+	x.addHistogram(labels+`,session_operation="save"`, stats.SaveTimes)
 }
 
-func (x exposition) histogram(labels string, h session.Histogram) {
-	const name, kind = "session_operation_duration_seconds", "histogram"
-	const help = "how long loads and saves took, endings included"
+func (x exposition) addHistogram(labels string, h session.Histogram) {
+	m := metric{"session_operation_duration_seconds", "histogram", "how long loads and saves took, endings included"}
 	var sum uint64
 	for i, n := range h.Counts {
 		sum += n
@@ -123,10 +115,10 @@ func (x exposition) histogram(labels string, h session.Histogram) {
 		if i < len(h.Bounds) {
 			bound = fmt.Sprint(h.Bounds[i].Seconds())
 		}
-		x.sample(name, kind, help, name+"_bucket", fmt.Sprintf("%s,le=%q", labels, bound), sum)
+		x.add(m, "_bucket", fmt.Sprintf("%s,le=%q", labels, bound), sum)
 	}
 	if len(h.Counts) > 0 { // a driver without I/O is not timed
-		x.sample(name, kind, help, name+"_sum", labels, h.Sum.Seconds())
-		x.sample(name, kind, help, name+"_count", labels, sum)
+		x.add(m, "_sum", labels, h.Sum.Seconds())
+		x.add(m, "_count", labels, sum)
 	}
 }
