@@ -104,21 +104,37 @@ func TestDrillOutage(t *testing.T) {
 
 	server.Restart(t)
 	d.visit("/session")
-	require.Eventually(t, func() bool { d.visit("/session"); return d.log.count("session: the store is available again") == 1 },
-		20*time.Second, 100*time.Millisecond, "%s", d.log)
+	d.awaitStore(t)
 	d.scrape(24)
 	d.firing()
 }
 
-// In a failover the address leads to a replica for a while.
-func TestDrillFailover(t *testing.T) {
+// awaitStore visits until the demo says that its store is available again.
+func (d *drill) awaitStore(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool { d.visit("/session"); return d.log.count("session: the store is available again") == 1 },
+		20*time.Second, 100*time.Millisecond, "%s", d.log)
+}
+
+// startReplica starts a drill whose redis has become a replica, until promote is called.
+func startReplica(t *testing.T) (d *drill, promote func()) {
+	t.Helper()
 	server, other := redistest.Start(t), redistest.Start(t)
-	d := &drill{demoServer: startDemo(t, "-config", configFor(t, server.Port()))}
+	d = &drill{demoServer: startDemo(t, "-config", configFor(t, server.Port()))}
 	d.signIn("ann")
 	d.scrape(4)
 	c := server.Conn(t)
 	_, err := c.Do("REPLICAOF", other.Host(), other.Port())
 	require.NoError(t, err)
+	return d, func() {
+		_, err := c.Do("REPLICAOF", "NO", "ONE")
+		require.NoError(t, err)
+	}
+}
+
+// In a failover the address leads to a replica for a while.
+func TestDrillFailover(t *testing.T) {
+	d, promote := startReplica(t)
 	for range 4 { // a minute
 		assert.Equal(t, http.StatusServiceUnavailable, d.visit("/session"), "a replica opens nothing")
 		d.scrape(1)
@@ -126,31 +142,21 @@ func TestDrillFailover(t *testing.T) {
 	d.firing("SessionStoreUnavailable")
 	assert.Equal(t, 1, d.log.count("ERROR session: the store is unavailable"), "%s", d.log)
 	assert.Contains(t, d.log.String(), "READONLY")
-	_, err = c.Do("REPLICAOF", "NO", "ONE")
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { d.visit("/session"); return d.log.count("session: the store is available again") == 1 },
-		20*time.Second, 100*time.Millisecond, "%s", d.log)
+	promote()
+	d.awaitStore(t)
 	d.scrape(24)
 	d.firing()
 }
 
 // Nobody is called at night for a failover that was over before anybody could have done anything.
 func TestDrillShortFailover(t *testing.T) {
-	server, other := redistest.Start(t), redistest.Start(t)
-	d := &drill{demoServer: startDemo(t, "-config", configFor(t, server.Port()))}
-	d.signIn("ann")
-	d.scrape(4)
-	c := server.Conn(t)
-	_, err := c.Do("REPLICAOF", other.Host(), other.Port())
-	require.NoError(t, err)
+	d, promote := startReplica(t)
 	for range 100 {
 		require.Equal(t, http.StatusServiceUnavailable, d.visit("/session"))
 	}
 	d.scrape(1)
-	_, err = c.Do("REPLICAOF", "NO", "ONE")
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { d.visit("/session"); return d.log.count("session: the store is available again") == 1 },
-		20*time.Second, 100*time.Millisecond, "%s", d.log)
+	promote()
+	d.awaitStore(t)
 	for range 20 { // five minutes
 		d.scrape(1)
 		d.firing()

@@ -14,6 +14,7 @@
 package drivertest
 
 import (
+	"slices"
 	"testing"
 
 	"example.com/session/driver"
@@ -29,18 +30,23 @@ type Options struct {
 	Damage func(t testing.TB, d driver.Driver, id driver.ID, data []byte)
 }
 
-// Drivers checks every rule of [driver.Driver], and those of [driver.Index], [driver.Pinger] and
-// [driver.Clock] if the driver implements them. It calls open once for each test; the drivers that
+// Drivers checks every rule of [driver.Driver], and those of [driver.Index], [driver.UserEnder],
+// [driver.Pinger] and [driver.Clock] if the driver implements them. It calls open once for each test; the drivers that
 // open returns may share what they store in.
 func Drivers(t *testing.T, open func(t *testing.T) driver.Driver, options ...Options) {
 	for _, test := range driverSuite {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newKit(t, open(t), options)) })
 	}
 	t.Run("Index", func(t *testing.T) {
-		if _, ok := open(t).(driver.Index); !ok {
+		d := open(t)
+		if _, ok := d.(driver.Index); !ok {
 			t.Skip("the driver does not implement driver.Index")
 		}
-		for _, test := range indexSuite {
+		suite := indexSuite
+		if _, ok := d.(driver.UserEnder); ok {
+			suite = append(slices.Clip(suite), userEnderTest)
+		}
+		for _, test := range suite {
 			t.Run(test.name, func(t *testing.T) {
 				k := newKit(t, open(t), options)
 				test.run(t, &indexKit{kit: k, index: k.driver.(driver.Index), user: newUser()})
@@ -121,5 +127,7 @@ var indexSuite = []indexTest{
 	{"IndexLeavesRecordsAlone", testIndexAndRecords},
 	{"IndexFaultIsAnError", testIndexFaults},
 	{"SecondProcessSharesTheIndex", testIndexSecondProcess},
-	{"EndUserEndsWhatEndWouldEnd", testEndUser}, // of a driver.UserEnder
 }
+
+// userEnderTest is for an Index that is a driver.UserEnder.
+var userEnderTest = indexTest{"EndUserEndsWhatEndWouldEnd", testEndUser}

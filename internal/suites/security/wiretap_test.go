@@ -24,11 +24,11 @@ import (
 	"example.com/session/internal/suites/kit"
 )
 
-// A wiretap hears everything that is printed and logged, and knows what must not be in it.
+// A wiretap collects everything that is printed and logged, and knows what must not be in it.
 type wiretap struct {
-	mu     sync.Mutex
-	heard  bytes.Buffer
-	hidden map[string]string // what must not be heard, and what it is
+	mu      sync.Mutex
+	printed bytes.Buffer
+	hidden  map[string]string // what must not be printed, and what it is
 }
 
 func newWiretap() *wiretap {
@@ -41,10 +41,10 @@ func newWiretap() *wiretap {
 func (tap *wiretap) Write(p []byte) (int, error) {
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
-	return tap.heard.Write(p)
+	return tap.printed.Write(p)
 }
 
-// hide adds what must not be heard. Of a long text neither end may be, except the id that a token
+// hide adds what must not be printed. Of a long text neither end may be, except the id that a token
 // begins with.
 func (tap *wiretap) hide(what, text string) {
 	tap.mu.Lock()
@@ -62,7 +62,7 @@ func (tap *wiretap) hide(what, text string) {
 	}
 }
 
-// logger returns a logger that is heard in every form that slog has.
+// logger returns a logger whose lines the wiretap collects, in every form that slog has.
 func (tap *wiretap) logger() *slog.Logger {
 	options := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
 	return slog.New(bothForms{slog.NewTextHandler(tap, options), slog.NewJSONHandler(tap, options)})
@@ -99,14 +99,14 @@ func (tap *wiretap) printHeld(v any) {
 	fmt.Fprintf(tap, "%v %+v %#v\n", held, held, held)
 }
 
-// silent asserts that nothing hidden was heard, in any spelling that fmt and encoders have.
+// silent asserts that nothing hidden was printed, in any spelling that fmt and encoders have.
 func (tap *wiretap) silent(t *testing.T) {
 	t.Helper()
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
-	heard := tap.heard.String()
-	lower := strings.ToLower(heard)
-	require.NotEmpty(t, heard)
+	printed := tap.printed.String()
+	lower := strings.ToLower(printed)
+	require.NotEmpty(t, printed)
 	for text, what := range tap.hidden {
 		for _, spelled := range []string{
 			text,
@@ -114,8 +114,8 @@ func (tap *wiretap) silent(t *testing.T) {
 			base64.RawStdEncoding.EncodeToString([]byte(text)),
 			base64.RawURLEncoding.EncodeToString([]byte(text)),
 		} {
-			if at := strings.Index(heard, spelled); at >= 0 {
-				assert.Fail(t, what+" was heard", "%q in: %q", text, heard[max(0, at-300):min(len(heard), at+100)])
+			if at := strings.Index(printed, spelled); at >= 0 {
+				assert.Fail(t, what+" was printed", "%q in: %q", text, printed[max(0, at-300):min(len(printed), at+100)])
 			}
 		}
 		assert.NotContains(t, lower, hex.EncodeToString([]byte(text)), what)
