@@ -23,7 +23,7 @@ type Values struct {
 func (v *Values) List() []string { return v.values[:v.n] }
 
 // Find returns the different values of the named cookie in the Cookie lines of a header. It allocates
-// nothing.
+// nothing. The name is a cookie-name (RFC 6265, section 4.1.1), as ValidName accepts, here and below.
 //
 // Unlike net/http it drops no value, so that the caller sees everything that the client sent. Names
 // are compared byte for byte after trimming only spaces and tabs: neither Unicode space nor a pair

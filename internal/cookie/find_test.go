@@ -151,6 +151,7 @@ func FuzzFind(f *testing.F) {
 	}
 	f.Add("a=1; a=2; b=3", "a")
 	f.Add(`$Version="1"; s_c_f="1"; $Path="/"`, "s_c_f")
+	f.Add(";=", ";") // no name of a cookie: only what Find costs is bounded
 	f.Fuzz(func(t *testing.T, line, name string) {
 		r := &http.Request{Header: http.Header{"Cookie": {line}}}
 		var found cookie.Values
@@ -171,6 +172,9 @@ func FuzzFind(f *testing.F) {
 		all := cookie.All(r.Header["Cookie"], name, 64)
 		assert.Equal(t, got, append([]string{}, all[:min(len(all), 4)]...))
 		assert.Equal(t, found.TooMany, len(all) > 4)
+		if !cookie.ValidName(name) {
+			return
+		}
 		if cookies, err := http.ParseCookie(line); err == nil && !strings.ContainsAny(line, "\r\n") {
 			assert.Equal(t, standard(cookies, name), all, "%q in %q", name, line)
 		}
