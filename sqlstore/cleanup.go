@@ -127,19 +127,12 @@ func (t *table) removeBatch(ctx context.Context, c *cleanup, now time.Time) (rem
 	if t.dialect == Postgres {
 		args = append(args, args[0])
 	}
-	err = t.retry(ctx, "clean up", func(ctx context.Context) error {
-		unlock, err := t.lockWriter(ctx)
-		if err != nil {
-			return err
+	err = t.transact(ctx, "clean up", func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, c.batch, args...)
+		if err == nil {
+			removed, err = result.RowsAffected()
 		}
-		defer unlock()
-		return t.transact(ctx, func(tx *sql.Tx) error {
-			result, err := tx.ExecContext(ctx, c.batch, args...)
-			if err == nil {
-				removed, err = result.RowsAffected()
-			}
-			return err
-		})
+		return err
 	})
 	return removed, err
 }

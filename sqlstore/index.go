@@ -26,21 +26,12 @@ type userList struct {
 
 // Enter implements driver.Index in one transaction, which locks the user's own row first.
 func (d *Driver) Enter(ctx context.Context, user string, e driver.IndexEntry, limit int, now time.Time) error {
-	t := &d.table
 	var refusal error
-	err := t.retry(ctx, "sign in", func(ctx context.Context) error {
-		unlock, err := t.lockWriter(ctx)
-		if err != nil {
-			return err
+	err := d.table.transact(ctx, "sign in", func(ctx context.Context, tx *sql.Tx) (err error) {
+		if refusal, err = d.table.enter(ctx, tx, user, e, limit, now); refusal != nil {
+			return errRefused
 		}
-		defer unlock()
-		return t.transact(ctx, func(tx *sql.Tx) error {
-			refusal, err = t.enter(ctx, tx, user, e, limit, now)
-			if refusal != nil {
-				return errRefused
-			}
-			return err
-		})
+		return err
 	})
 	if errors.Is(err, errRefused) {
 		return refusal
@@ -106,17 +97,9 @@ func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) erro
 // are. A tombstone takes the place of each record. An entry whose session has ended already, or is
 // another user's, costs one statement more.
 func (d *Driver) EndUser(ctx context.Context, user string, e *driver.Ending, keep driver.ID) (ended []*driver.Record, err error) {
-	t := &d.table
-	err = t.retry(ctx, "end the sessions of a user", func(ctx context.Context) error {
-		unlock, err := t.lockWriter(ctx)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		return t.transact(ctx, func(tx *sql.Tx) (err error) {
-			ended, err = t.endUser(ctx, tx, user, e, keep)
-			return err
-		})
+	err = d.table.transact(ctx, "end the sessions of a user", func(ctx context.Context, tx *sql.Tx) (err error) {
+		ended, err = d.table.endUser(ctx, tx, user, e, keep)
+		return err
 	})
 	if err != nil {
 		return nil, indexError(err)
@@ -254,17 +237,24 @@ func (l *userList) add(id string, entered, ends int64) error {
 	return nil
 }
 
-// transact runs do in a transaction.
-func (t *table) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
-	tx, err := t.db.BeginTx(ctx, t.dialect.isolation())
-	if err != nil {
-		return err
-	}
-	if err := do(tx); err != nil {
-		tx.Rollback() // the transaction is over either way
-		return err
-	}
-	return tx.Commit()
+// transact runs do in a transaction that writes, and again as retry does. op names the operation in the error.
+func (t *table) transact(ctx context.Context, op string, do func(ctx context.Context, tx *sql.Tx) error) error {
+	return t.retry(ctx, op, func(ctx context.Context) error {
+		unlock, err := t.lockWriter(ctx)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		tx, err := t.db.BeginTx(ctx, t.dialect.isolation())
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, tx); err != nil {
+			tx.Rollback() // the transaction is over either way
+			return err
+		}
+		return tx.Commit()
+	})
 }
 
 // indexError marks an error as driver.ErrUnavailable, unless it says what it is.
