@@ -10,7 +10,6 @@ import (
 // before the first byte of the final header leaves. If anything fails, nothing of the handler's
 // response leaves.
 func (r *requestState) commit(status int) error {
-	r.hinted = cookie.HasSuffixPair(r.cookies, hintSuffix, hintValue)
 	r.status = int32(status)
 	if r.hinted || len(r.manager.byIP) > 0 {
 		r.openPendingFlash()

@@ -55,7 +55,7 @@ type openedCookie struct {
 	token      *token         // of an identity cookie
 	dataName   string         // likewise
 	record     *driver.Record // of a data cookie
-	use        lastUse        // of a flash cookie
+	use        *lastUse       // of a flash cookie
 }
 
 // A lastUse is what stands in the flash cookie behind the hint.
@@ -150,7 +150,7 @@ func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (last
 		if len(plain) != useBytes {
 			return sealed.ErrNotOurs
 		}
-		c.use.digest = driver.Digest(plain)
+		c.use = &lastUse{digest: driver.Digest(plain)}
 		times := plain[len(c.use.digest):]
 		c.use.used = driver.Milli(binary.BigEndian.Uint64(times)).Time()
 		c.use.seen = driver.Milli(binary.BigEndian.Uint64(times[8:])).Time()
@@ -159,7 +159,7 @@ func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (last
 	if err != nil || c.use.digest != t.digest || isAhead(c.use.used, now) || isAhead(c.use.seen, now) {
 		return lastUse{}, err
 	}
-	return c.use, nil
+	return *c.use, nil
 }
 
 // isAhead reports whether a time was made by a clock that is too far ahead of this one.
@@ -273,11 +273,10 @@ func (s *Session) hasNewContent() bool {
 // sealData returns the line of the data cookie, and keeps what it holds: the client's next request most
 // likely presents it.
 func (s *Session) sealData(name string) string {
-	var rec *driver.Record
+	rec := s.stored.WithoutHistory()
 	line := s.seal(name, "", func(dst []byte) []byte {
-		plain := s.stored.AppendWithoutHistory(dst)
-		rec, _ = driver.ParseRecord(plain) // as unsealData will
-		return plain
+		dst, _ = rec.AppendBinary(dst) // never fails
+		return dst
 	})
 	text, _, _ := strings.Cut(line[len(name)+1:], ";")
 	s.source.cookies.recent.slot(text).Store(&openedCookie{name: name, text: text, record: rec})

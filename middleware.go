@@ -30,8 +30,10 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 		next.ServeHTTP(w, r)
 		return
 	}
+	cookies := r.Header["Cookie"]
 	state := &requestState{
-		Context: ctx, manager: m, outer: outer, incoming: r, cookies: r.Header["Cookie"], entered: m.now().UnixNano(),
+		Context: ctx, manager: m, outer: outer, incoming: r, cookies: cookies, hinted: cookie.HasSuffix(cookies, hintSuffix),
+		entered: m.now().UnixNano(),
 	}
 	state.self = state
 	state.handed = *r.WithContext(requestContext{&state.self}) // the compiler keeps the copy in between on the stack

@@ -53,7 +53,7 @@ type requestState struct {
 
 	// Of the commit. It is written and read by the goroutine that serves the request.
 	status    int32
-	hinted    bool    // a cookie may have come that says that flash is pending
+	hinted    bool    // a flash cookie may have come
 	shows     showing // see showing
 	noHandler bool    // the handler returned without a response, and an outer one may still answer
 

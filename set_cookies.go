@@ -174,7 +174,7 @@ func (s *Session) addHint(w *lineWriter) {
 // several, it is one that says that flash is pending.
 func (s *Session) hint() (had, use string, several bool) {
 	had = noFlash
-	if !s.request.hinted && s.source.cookies == nil {
+	if !s.request.hinted {
 		return had, "", false
 	}
 	found := cookie.Find(s.request.cookies, s.source.hint)

@@ -253,17 +253,20 @@ func (r *Record) AppendBinary(dst []byte) ([]byte, error) { return append(dst, r
 // Size returns how many bytes AppendBinary appends.
 func (r *Record) Size() int { return len(r.packed) }
 
-// AppendWithoutHistory appends the stored form of the record without the saves before the last one and
-// without the replaced secrets: for a record in a cookie, where every byte counts and no other save can
-// meet it.
-func (r *Record) AppendWithoutHistory(dst []byte) []byte {
+// WithoutHistory returns r without the saves before the last one and without the replaced secrets: for a
+// record in a cookie, where every byte counts and no other save can meet it.
+func (r *Record) WithoutHistory() *Record {
 	first := r.firstAccepted()
-	dst = append(dst, r.packed[:atSaves]...)
-	dst = append(dst, 0, byte((int(r.account)-first)/credentialSize))
-	return append(dst, r.packed[first:]...)
+	credentials := uint16(headSize + 1)
+	shift := credentials - uint16(first)
+	counts := string([]byte{0, byte((int(r.account) - first) / credentialSize)})
+	return &Record{
+		packed:      r.packed[:atSaves] + counts + r.packed[first:],
+		credentials: credentials, account: r.account + shift, body: r.body + shift,
+	}
 }
 
-// SizeWithoutHistory returns how many bytes AppendWithoutHistory appends.
+// SizeWithoutHistory is WithoutHistory().Size(), without the copy.
 func (r *Record) SizeWithoutHistory() int { return headSize + 1 + len(r.packed) - r.firstAccepted() }
 
 // firstAccepted returns where the accepted credentials begin. The replaced ones stand before them.

@@ -88,17 +88,17 @@ func Names(lines []string, prefix string, suffix, limit int, known string) (name
 	return names
 }
 
-// HasSuffixPair reports whether a cookie may have come whose name ends in suffix and whose value
-// begins with value, quoted or not. It reads each line once, for all names. A request with too many
-// pairs has none for Find and HasPrefix, but may have one here.
-func HasSuffixPair(lines []string, suffix, value string) bool {
+// HasSuffix reports whether a cookie may have come whose name ends in suffix. It reads each line once, for
+// all names. A request with too many pairs has none for Find and HasPrefix, but may have one here.
+func HasSuffix(lines []string, suffix string) bool {
 	for _, line := range lines {
-		for line != "" {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-			name, got, _ := strings.Cut(pair, "=")
-			if strings.HasSuffix(trimRight(name), suffix) &&
-				strings.HasPrefix(strings.TrimPrefix(got, `"`), value) {
+		for {
+			i := strings.Index(line, suffix)
+			if i < 0 {
+				break
+			}
+			line = line[i+len(suffix):]
+			if strings.HasPrefix(trimLeft(line), "=") {
 				return true
 			}
 		}
