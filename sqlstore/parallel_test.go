@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
 	"sync"
 	"testing"
@@ -184,5 +185,34 @@ func TestPoolOfOneConnectionIsEnough(t *testing.T) {
 		all, err := d.List(t.Context(), name, time.Now())
 		require.NoError(t, err)
 		assert.Len(t, all, 16)
+	})
+}
+
+func TestWaitForAConnectionEndsWithItsContext(t *testing.T) {
+	onDatabases(t, func(t *testing.T, s *site) {
+		d := s.driver(t, s.db)
+		first := begin(add(1))
+		rec, err := d.Save(t.Context(), nil, first) // what is prepared, is now
+		require.NoError(t, err)
+		s.db.SetMaxOpenConns(1)
+		held, err := s.db.Conn(t.Context())
+		require.NoError(t, err)
+		for name, do := range map[string]func(ctx context.Context) error{
+			"load": func(ctx context.Context) error { _, err := d.Load(ctx, first.ID, time.Now()); return err },
+			"save": func(ctx context.Context) error { _, err := d.Save(ctx, rec, further(first, add(1))); return err },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			assert.ErrorIs(t, do(ctx), context.DeadlineExceeded, name)
+			cancel()
+		}
+		require.NoError(t, held.Close())
+		s.db.SetMaxOpenConns(0)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = d.Save(ended, rec, further(first, add(1)))
+		require.ErrorIs(t, err, context.Canceled)
+		rec, err = d.Load(t.Context(), first.ID, time.Now())
+		require.NoError(t, err)
+		assert.Equal(t, 1, count(t, rec), "nothing was saved")
 	})
 }

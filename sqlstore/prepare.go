@@ -45,7 +45,7 @@ func (t *table) send(ctx context.Context, text string, args ...any) (result sql.
 	if t.dialect != Postgres {
 		var stmt *sql.Stmt
 		if stmt, err = t.prepared.get(ctx, t.db, text); err == nil {
-			result, err = stmt.ExecContext(ctx, args...)
+			result, err = stmt.ExecContext(t.sendContext(ctx), args...)
 		}
 		if !tooManyStatements(err) {
 			return result, err
@@ -59,7 +59,7 @@ func (t *table) ask(ctx context.Context, key string, now int64) (data []byte, re
 	if t.dialect != Postgres {
 		var stmt *sql.Stmt
 		if stmt, err = t.prepared.get(ctx, t.db, t.text.load); err == nil {
-			err = stmt.QueryRowContext(ctx, key, now).Scan(&data, &replica)
+			err = stmt.QueryRowContext(t.sendContext(ctx), key, now).Scan(&data, &replica)
 		}
 		if !tooManyStatements(err) {
 			return data, replica, err
@@ -72,6 +72,17 @@ func (t *table) ask(ctx context.Context, key string, now int64) (data []byte, re
 	}
 	err = t.db.QueryRowContext(ctx, t.text.load, key, now).Scan(&data, &replica)
 	return data, replica, err
+}
+
+// sendContext returns the context that a statement of one row is sent with. In SQLite one that may end
+// costs a goroutine, a sixth of a request that begins a session, and interrupts nothing: the wait for
+// another process's lock goes on until busy_timeout. It counts only where the pool is limited, since all
+// connections may be in use.
+func (t *table) sendContext(ctx context.Context) context.Context {
+	if t.dialect == SQLite && ctx.Err() == nil && t.db.Stats().MaxOpenConnections == 0 {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // tooManyStatements reports whether MySQL has no room for one more (max_prepared_stmt_count).
