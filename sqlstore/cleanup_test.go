@@ -3,13 +3,16 @@ package sqlstore_test
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -285,5 +288,37 @@ func TestOneStatementEndsAllSessionsOfAUser(t *testing.T) {
 		}
 		_, err = d.Load(t.Context(), other.ID, time.Now())
 		assert.NoError(t, err, "another user's session has ended, too")
+	})
+}
+
+// times notes when something was logged.
+type times struct {
+	slog.Handler
+	at []time.Time
+}
+
+func (l *times) Handle(_ context.Context, r slog.Record) error {
+	l.at = append(l.at, r.Time)
+	return nil
+}
+
+func TestCleanupsComeAtRandomIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := sql.OpenDB(plainConnector{})
+		require.NoError(t, db.Close()) // so every cleanup fails, and is logged
+		log := &times{Handler: slog.NewTextHandler(io.Discard, nil), at: []time.Time{time.Now()}}
+		d, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Options{CleanupInterval: time.Hour, Logger: slog.New(log)})
+		require.NoError(t, err)
+		time.Sleep(1000 * time.Hour)
+		require.NoError(t, d.Close())
+		var pauses []time.Duration
+		for i := range log.at[1:] {
+			pauses = append(pauses, log.at[i+1].Sub(log.at[i]))
+		}
+		require.Greater(t, len(pauses), 900)
+		assert.GreaterOrEqual(t, slices.Min(pauses), 30*time.Minute)
+		assert.Less(t, slices.Min(pauses), 32*time.Minute)
+		assert.Greater(t, slices.Max(pauses), 88*time.Minute)
+		assert.Less(t, slices.Max(pauses), 90*time.Minute)
 	})
 }

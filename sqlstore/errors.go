@@ -90,6 +90,9 @@ func (d Dialect) faultOf(err error) fault {
 	if d.isOther(err) {
 		return misconfigured
 	}
+	if strings.HasPrefix(err.Error(), "cannot parse `") { // pgx reads the DSN when it connects
+		return misconfigured
+	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return unavailable

@@ -54,6 +54,7 @@ func TestMistakesOfNewcomersAreExplained(t *testing.T) {
 		{"dialect of PostgreSQL for MySQL", "mysql", shop, sqlstore.Postgres, "give New its Dialect"},
 		{"dialect of PostgreSQL for SQLite", "sqlite", file, sqlstore.Postgres, "give New its Dialect"},
 		{"no such database in PostgreSQL", "pgx", strings.Replace(postgres.DSN, "/postgres?", "/none?", 1), sqlstore.Postgres, `"none" does not exist`},
+		{"DSN that cannot be read", "pgx", postgres.DSN + "&sslmode=maybe", sqlstore.Postgres, "sslmode is invalid"},
 		{"no such database in MySQL", "mysql", strings.Replace(shop, "/shop", "/none", 1), sqlstore.MySQL, "Unknown database 'none'"},
 		{"no database in MySQL", "mysql", strings.Replace(shop, "/shop", "/", 1), sqlstore.MySQL, "name the database in the DSN"},
 		{"no such user in PostgreSQL", "pgx", strings.Replace(postgres.DSN, "postgres@", "nobody_else@", 1), sqlstore.Postgres, `role "nobody_else" does not exist`},
