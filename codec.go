@@ -15,17 +15,16 @@ import (
 	"sync"
 )
 
-// A Codec encodes the values that have no form of the library's own: everything except strings,
-// bools, integers, floats, nil and errors. A type with a MarshalJSON or MarshalText method is
-// always left to the Codec. Most callers should leave Config.Codec nil: the default uses
-// encoding/json.
+// A Codec encodes and decodes the values of a session, except those that the library encodes
+// itself: strings, bools, integers, floats, nil and errors whose type has no MarshalJSON or
+// MarshalText method. Most callers should leave Config.Codec nil: the default uses encoding/json.
 //
-// Encode's result is copied, and must not change when v changes later. Decode must be able to
-// decode into the types that handlers ask for and into *any, which is what Session.Get uses. Its
-// dst is a non-nil pointer to a zero value, which is discarded if Decode fails. It may keep data.
+// The library copies the result of Encode. Decode must be able to decode into the types that
+// handlers ask for, and into *any, which Session.Get passes. Its dst is a non-nil pointer to a zero
+// value, which is discarded if Decode fails. Decode may keep data.
 //
-// A Codec must be safe for concurrent use. Its errors are kept as causes, but their texts are
-// not logged, because they may quote the value. A panic in a Codec counts as an error.
+// A Codec must be safe for concurrent use. The library wraps its errors but does not log their
+// texts, because they may quote the value. A panic in a Codec is handled as an error.
 type Codec interface {
 	Encode(v any) ([]byte, error)
 	Decode(data []byte, dst any) error

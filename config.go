@@ -35,11 +35,11 @@ type Config struct {
 	// Drivers. Empty means "cookie".
 	Default string
 
-	// Secret is the key material that session cookies are encrypted with: at least 32 random
-	// bytes, as NewSecret or `head -c 32 /dev/urandom | base64` makes them. Whoever knows it can
-	// read and forge every session of the cookie driver, so keep it out of the source code. It
-	// has no default. It may be empty if Default is another driver; Session.Using("cookie") is
-	// an error then.
+	// Secret is the key material that session cookies are encrypted with: at least 32 random bytes,
+	// as NewSecret or `head -c 32 /dev/urandom | base64` makes them. Whoever knows it can read and
+	// forge every session of the cookie driver, so keep it out of the source code. It has no
+	// default. It may be empty if Default is another driver; Session.Using("cookie") then returns
+	// an error.
 	Secret string `secret:"true"`
 
 	// PreviousSecrets open existing cookies and never encrypt new ones. To change Secret, move
@@ -48,11 +48,11 @@ type Config struct {
 	// none.
 	PreviousSecrets []string `secret:"true"`
 
-	// Lifetime is the longest time that a session lives, counted from when the session began, from
-	// the last Login or Remember, or for a visitor from the last Regenerate. Use does not extend it
-	// (ASVS 7.3.2). Zero means 24 hours, or the limit of Assurance. Negative values and more than
-	// 400 days, the longest that browsers keep a cookie, are errors. A stolen session can be used
-	// until it ends.
+	// Lifetime is how long a session lives, however much it is used (ASVS 7.3.2). It is counted
+	// from the beginning of the session, and anew from each Login and Remember, and for a visitor
+	// from each Regenerate. Zero means 24 hours, or the limit of Assurance. Negative values and
+	// more than 400 days, the longest that browsers keep a cookie, are errors. A stolen session can
+	// be used until it ends.
 	Lifetime time.Duration
 
 	// IdleTimeout ends a session that was not used for this long (ASVS 7.3.1), unless its driver
@@ -74,11 +74,11 @@ type Config struct {
 	// first used.
 	Redis RedisConfig
 
-	// Drivers are further drivers by name, such as a StoreDriver or a second redis. They keep
-	// sessions on a server; there is only one cookie driver. The name is part of a cookie's name:
-	// at most 64 letters, digits and !#$%&'*+-.^_`|~, and not the name of a built-in driver. A
-	// driver of NewMemoryDriver or NewRedisDriver has the idle timeout and flash TTL of the
-	// configuration that it was made with. Manager.Close does not close these drivers.
+	// Drivers are further drivers by name, such as a StoreDriver or a second redis. There is only
+	// one cookie driver: these keep sessions on a server. The name is part of a cookie's name: at
+	// most 64 letters, digits and !#$%&'*+-.^_`|~, and not the name of a built-in driver. A driver
+	// of NewMemoryDriver or NewRedisDriver has the idle timeout and flash TTL of the configuration
+	// that it was made with. Manager.Close does not close these drivers.
 	Drivers map[string]driver.Driver
 
 	// Assurance caps the limits of sessions at those of an authentication assurance level of NIST
@@ -92,26 +92,26 @@ type Config struct {
 	// ends the session. Zero means never; negative values are errors.
 	LockAfter time.Duration
 
-	// MaxPerUser limits how many sessions of a driver a user can be signed in with at a time
-	// (ASVS 7.1.2). Zero means no limit; negative values are errors. If the driver keeps no index
-	// of users, signing in fails.
+	// MaxPerUser limits how many sessions a user can be signed in with at a time, on each driver
+	// (ASVS 7.1.2). Zero means no limit; negative values are errors. If it is set and the driver
+	// keeps no list of a user's sessions (see ErrUnsupported), Login fails.
 	MaxPerUser int
 
 	// AtMaxPerUser says what happens to a sign-in that would exceed MaxPerUser. Zero means
 	// EndOldest.
 	AtMaxPerUser SignInPolicy
 
-	// Import finds sessions of another library or driver, so that a change to this one signs nobody
-	// out. It is asked when a request uses its session and no cookie opens one of Default. The request
-	// then sees what the old session holds. With the first change that is stored, or with Session.Save,
-	// the session moves: it gets a token of its own, and the old session and its cookies are deleted.
-	// Parallel requests make one session of it. A copy of the old cookie opens nothing then,
-	// except on the cookie driver without Revocation, which cannot remember what it has imported. Nil
-	// means no import. It needs Secret and ImportUntil.
+	// Import reads the sessions of another library or driver, so that switching to this one signs
+	// nobody out. It is called when a request uses its session and no cookie opens a session of
+	// Default. The request then sees the values of the old session. The first change that is
+	// stored, or Session.Save, moves the session: it gets a new token, and the old session and its
+	// cookies are deleted. Parallel requests move it only once. A copy of the old cookie then opens
+	// nothing, except on the cookie driver without Revocation, which cannot remember what it has
+	// imported. Nil means no import. Import needs Secret and ImportUntil.
 	Import Importer
 
-	// ImportUntil is when Import is no longer asked. Until then Default remembers which sessions were
-	// imported. It is an error if Import is set and this is zero.
+	// ImportUntil is the time from which Import is no longer called. Until then Default remembers
+	// which sessions were imported. It must be set if Import is.
 	ImportUntil time.Time
 
 	// Passive reports whether a request is made without the user, such as a poll by a script in
@@ -120,18 +120,18 @@ type Config struct {
 	// request counts.
 	Passive func(*http.Request) bool
 
-	// Events is called with what happens to sessions, for an audit log. It runs in the goroutine of
-	// the request, before the work goes on. ctx is that of the request or of the caller; for an
-	// eviction it is that of the request that needed the room. Events must be fast and safe for
-	// concurrent use, and must not use the session. A panic in it is logged and has no other effect.
-	// Nil means that events are dropped.
+	// Events is called with each Event, for an audit log. It runs in the goroutine of the request
+	// or of the caller of a Manager's method, which waits for it; ctx is the context of that
+	// request or call. An eviction is reported by the request that needed the space. Events must be
+	// fast and safe for concurrent use, and must not use the session. A panic in it is logged and
+	// has no other effect. Nil means that events are dropped.
 	Events func(ctx context.Context, e Event)
 
-	// Trace is called before a request loads, saves or ends a session with a driver that does I/O, for
-	// spans. The operation gets the context that it returns, and the function is called with the
-	// error of the operation when it is over; nothing to find is an ErrNoSession. It must be fast,
-	// safe for concurrent use and must not panic. Package example.com/session/otelsession has one for
-	// OpenTelemetry. Nil means no tracing.
+	// Trace is called before a request loads, saves or ends a session with a driver that does I/O,
+	// for spans. The operation runs with the context that Trace returns. When it is over, the
+	// returned function is called with its error, which wraps ErrNoSession if there was no session.
+	// Trace must be fast and safe for concurrent use, and must not panic. Package
+	// example.com/session/otelsession implements it for OpenTelemetry. Nil means no tracing.
 	Trace func(ctx context.Context, op Operation) (context.Context, func(err error))
 
 	// StoreTimeout limits each load and each save, including all retries. A save goes on until
@@ -154,11 +154,10 @@ type Config struct {
 	// not send it to the client (ASVS 16.5.1).
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-	// AllowAnonymous reports whether a request can be served without its session while the store
-	// is unavailable. If so, it gets an empty session that is never saved, and Session.Err returns
-	// the error. Do not allow it for pages that treat "not signed in" as a final answer. Signing
-	// in or out, and changing a session that was loaded, fail all the same. Nil means that no
-	// request can.
+	// AllowAnonymous reports whether a request can be served without its session while the store is
+	// unavailable. If so, it gets an empty session that is never saved, and Session.Err returns the
+	// error. Do not allow it for pages that treat "not signed in" as a final answer. Signing in or
+	// out, and changing a session that was loaded, still fail. Nil means that no request can.
 	AllowAnonymous func(r *http.Request) bool
 
 	// Skip reports whether the middleware should pass a request through untouched, such as one
@@ -168,22 +167,22 @@ type Config struct {
 
 	// ClientIP returns the address of the client for MemoryConfig.ByClientIP. Behind a proxy,
 	// return an address that the proxy has set and that clients cannot set. Nil means the host of
-	// RemoteAddr; headers are not used, because any client can send them. Requests with a header
-	// that proxies add are then refused.
+	// RemoteAddr. Headers are then ignored, because any client can send them, and a request with a
+	// header that proxies add is refused.
 	ClientIP func(r *http.Request) string
 }
 
 // CookieAttributes are the attributes of every cookie that this package sets. HttpOnly is always
-// set. The zero value is right for most sites. NewManager returns an error for what browsers would
-// silently refuse.
+// set. The zero value is right for most sites. NewManager returns an error for attributes that make
+// browsers silently reject a cookie.
 type CookieAttributes struct {
 	// Prefix begins the name of every session cookie; the name of the driver follows, as in
 	// "s_cookie". Empty means "s_". At most 64 letters, digits and !#$%&'*+-.^_`|~.
 	//
 	// With "__Host-", browsers guarantee that this host set the cookie, over TLS or on loopback
-	// (ASVS 3.3.3). Use it if you need neither Domain nor Path. "__Secure-", "__Http-" and "__Host-Http-" are
-	// known as well. All of them, in upper or lower case, exclude SecureNever. Two managers for
-	// one site need different prefixes.
+	// (ASVS 3.3.3). Use it if you need neither Domain nor Path. "__Secure-", "__Http-" and
+	// "__Host-Http-" are supported too. With any of these prefixes, in upper or lower case,
+	// SecureNever is an error. Two managers for one site need different prefixes.
 	Prefix string
 
 	// Path limits the cookie to this path and everything below it. Empty means "/". It does not

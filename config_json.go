@@ -12,8 +12,8 @@ import (
 	"example.com/session/internal/strictjson"
 )
 
-// LoadConfig reads a configuration from a file in the form that ParseConfig describes, of at most
-// 1 MiB. Its errors name the file. If there is no such file, the error is an fs.ErrNotExist.
+// LoadConfig reads a configuration from a file in the form that ParseConfig describes, of at most 1
+// MiB. Its errors name the file. If there is no such file, the error wraps fs.ErrNotExist.
 func LoadConfig(path string) (Config, error) {
 	data, err := readConfigFile(path)
 	if err != nil {
@@ -38,18 +38,18 @@ func readConfigFile(path string) ([]byte, error) {
 //	 "redis": {"host": "127.0.0.1", "port": 6379, "password": "", "options": {"db": 1},
 //	           "timeout": 3600, "namespace": "shop"}}
 //
-// The keys are the fields of Config in snake_case, except that the IdleTimeout of a driver is its
-// "timeout", and that "tls": true stands for TLS with the system's root certificates. A duration is
-// a number of seconds, such as 3600 or 0.5, or a string such as "90m". A string that consists of
-// "$NAME" only is replaced by that environment variable, also where a number, a duration or a bool
-// is wanted. A variable that is not set is an error. "$$" begins a string that begins with a
-// dollar.
+// The keys are the fields of Config in snake_case, with two exceptions: the IdleTimeout of a driver
+// is "timeout", and "tls": true means TLS with the system's root certificates. A duration is a
+// number of seconds, such as 3600 or 0.5, or a string such as "90m". A string that is exactly
+// "$NAME" is replaced by the value of that environment variable, also where a number, a duration or
+// a bool is expected. It is an error if the variable is not set. To begin a string with a dollar
+// sign, write "$$".
 //
-// Unknown and repeated keys, keys in another letter case, null, wrong types and trailing data are
-// errors, because a misspelt limit would otherwise silently be the default. All errors are
-// reported together, each with its line and its path, such as redis.options.db, and none of them
-// holds a secret. Values out of range are reported with them. A missing Secret or driver is no
-// error here; NewManager reports it.
+// Unknown and repeated keys, keys in another letter case, null, wrong types, values out of range
+// and trailing data are errors; otherwise a misspelt limit would silently have its default value.
+// All errors are reported together, each with the line and the path of the key, such as
+// redis.options.db. None of them contains a secret. ParseConfig does not report a missing Secret or
+// driver; NewManager does.
 func ParseConfig(data []byte) (Config, error) {
 	return parseConfig(data, "session: parse config: ")
 }

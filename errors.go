@@ -8,41 +8,42 @@ import (
 	"example.com/session/driver"
 )
 
-// Errors that callers tell apart with errors.Is. Every error of this package begins with
-// "session: ", names the operation and then the object, and never holds a token, a secret or a
-// value.
+// The errors to test for with errors.Is. Every error of this package begins with "session: ", names
+// the operation and then the object, and never holds a token, a secret or a value.
 var (
-	// ErrNoSession is returned by Save and Reload if the session does not exist any more; Err
-	// reports it too. Manager.End returns it for an unknown handle.
+	// ErrNoSession means that the session does not exist any more. Session.Save and Session.Reload
+	// return it, and Session.Err reports it. Manager.End returns it for an unknown handle.
 	ErrNoSession = driver.ErrNoSession
 
-	// ErrEnded is an ErrNoSession: the session was ended, or its token was replaced, while the
-	// request was under way.
+	// ErrEnded means that the session was ended, or its token replaced, while the request was
+	// running. errors.Is(ErrEnded, ErrNoSession) is true.
 	ErrEnded = driver.ErrEnded
 
 	// ErrNoValue is returned by Session.Scan if there is no value under the key.
 	ErrNoValue = errors.New("session: no value under this key")
 
-	// ErrUnavailable is returned if the store could not be reached, did not answer in time, or
-	// said that it cannot serve now. It never means that there is no session. After a save the
-	// outcome is unknown.
+	// ErrUnavailable means that the store could not be reached, did not answer in time, or reported
+	// that it cannot serve now. It never means that there is no session. A save that returns it may
+	// or may not have been stored.
 	ErrUnavailable = driver.ErrUnavailable
 
-	// ErrUnknownDriver is returned by Session.Using and NewManager for a driver name that the
-	// configuration does not have. Its text lists the names that it has.
+	// ErrUnknownDriver is returned by Session.Using and NewManager for a driver name that is not
+	// configured. The error's text lists the configured names.
 	ErrUnknownDriver = errors.New("session: unknown driver")
 
-	// ErrLateChange is reported by Session.Err and returned by Session.Save if a change came too
-	// late to be stored: after the handler returned, or after the response header was sent or the
-	// connection was taken over, if storing the change needs a cookie.
+	// ErrLateChange means that a change came too late to be stored: after the handler had returned,
+	// or, if storing it needs a cookie, after the response header was sent or the connection was
+	// hijacked. Session.Err reports it, and Session.Save returns it.
 	ErrLateChange = errors.New("session: changed too late to be stored")
 
-	// ErrTooManySessions is why a sign-in fails if Config.MaxPerUser is reached and the policy is
-	// RefuseNew. Session.Save after Login returns it, and discards what was unsaved.
+	// ErrTooManySessions means that a Login was refused because the user has Config.MaxPerUser
+	// sessions and the policy is RefuseNew. Session.Save after Login returns it, and discards the
+	// unsaved changes.
 	ErrTooManySessions = errors.New("session: the user has as many sessions as Config.MaxPerUser allows")
 
-	// ErrUnsupported is returned for what a driver cannot do: the cookie driver without
-	// CookieConfig.Revocation, and a Driver that is no driver.Index, do not list a user's sessions.
+	// ErrUnsupported means that the driver keeps no list of a user's sessions. This is so for the
+	// cookie driver without CookieConfig.Revocation, and for a Driver that does not implement
+	// driver.Index.
 	ErrUnsupported = errors.New("session: the driver cannot do this")
 
 	// ErrClosed is returned once Manager.Close has been called.

@@ -11,7 +11,8 @@ import (
 	"example.com/session/driver"
 )
 
-// An EventKind says what happened to a session. Its text is fixed, for logs and metrics.
+// An EventKind says what happened to a session. Its text will not change, so logs and metrics can
+// rely on it.
 type EventKind string
 
 // The kinds of Event: what OWASP recommends to log of a session's life (Session Management Cheat
@@ -20,9 +21,10 @@ const (
 	// EventCreated: a new session was stored.
 	EventCreated EventKind = "created"
 
-	// EventOpened: a client presented a new session for the first time, so it keeps cookies.
-	// Parallel requests may each report it. On the cookie driver each request does until its use is
-	// noted: for a tenth of the idle timeout, at most six minutes, or until the data change.
+	// EventOpened: a client presented a new session for the first time, which shows that it keeps
+	// cookies. Parallel requests may each report it. On the cookie driver every request reports it
+	// until a use is recorded: for a tenth of the idle timeout, at most six minutes, or until the
+	// data changes.
 	EventOpened EventKind = "opened"
 
 	// EventRegenerated: the token of a session was replaced.
@@ -32,11 +34,12 @@ const (
 	EventLogin EventKind = "login"
 
 	// EventLoginFailed: Login was called, and was not stored. Reason is "max_per_user" (MaxPerUser
-	// refused it), "ended" (the user's sessions, or this one, were ended meanwhile), "unavailable",
-	// "late" (the header was sent), "aborted" (the handler panicked) or "error" (see Err).
+	// refused it), "ended" (this session, or all of the user's, were ended while the request was
+	// running), "unavailable", "late" (the header was sent), "aborted" (the handler panicked) or
+	// "error" (see Err).
 	EventLoginFailed EventKind = "login_failed"
 
-	// EventImported: an old session was stored here, by Config.Import.
+	// EventImported: a session that Config.Import found was moved to this manager.
 	EventImported EventKind = "imported"
 
 	// EventEnded: a session was ended. Reason is "destroy", "logout", "login" (another user signed
@@ -44,23 +47,26 @@ const (
 	// (FromDriver has moved it).
 	EventEnded EventKind = "ended"
 
-	// EventExpiredIdle and EventExpiredLifetime: a client presented a session past a limit that is
-	// still stored. Redis forgets such a session by itself, and the token is an EventUnknown then.
+	// EventExpiredIdle and EventExpiredLifetime: a client presented a session that is past its idle
+	// timeout or its lifetime and is still stored. Redis deletes expired sessions by itself; their
+	// tokens are then an EventUnknown.
 	EventExpiredIdle     EventKind = "expired_idle"
 	EventExpiredLifetime EventKind = "expired_lifetime"
 
 	// EventEvicted: the memory driver dropped a session to stay within MaxSessions.
 	EventEvicted EventKind = "evicted"
 
-	// EventTampered: a sealed cookie came that names one of our secrets and fails authentication.
+	// EventTampered: a client sent a sealed cookie that names a configured secret and fails
+	// authentication.
 	EventTampered EventKind = "tampered"
 
 	// EventUnknown: a client presented a token that opens or ends nothing: its session ended long
 	// ago, its secret was replaced, or it was never issued. Handle is set if the session is known.
 	EventUnknown EventKind = "unknown"
 
-	// EventRevoked: a cookie of a signed-in user is genuine, and the driver of CookieConfig.Revocation
-	// refuses it: the session was ended, or began before Revocation was set.
+	// EventRevoked: a client sent a genuine cookie of a signed-in user, and the driver of
+	// CookieConfig.Revocation refused it: the session was ended, or began before Revocation was
+	// set.
 	EventRevoked EventKind = "revoked"
 
 	// EventLateChange: a change came after the response header and was not stored.
@@ -95,7 +101,7 @@ type Event struct {
 	Time   time.Time
 	Driver string
 	Handle string // of the session; empty if none is known
-	User   string // who is or was to be signed in; empty for a visitor and if it is not known
+	User   string // who is signed in, or was to be; empty for a visitor and if it is not known
 	Reason string // of an EventEnded and an EventLoginFailed
 	Err    error  // of an EventUnavailable and an EventLoginFailed
 }
@@ -116,7 +122,7 @@ func (e Event) Attrs() []slog.Attr {
 	return attrs
 }
 
-// LogValue makes an Event a group of a log line.
+// LogValue returns the attributes as a group, so that slog logs an Event field by field.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.Attrs()...) }
 
 // emit gives an event to Config.Events. If that panics, the library goes on.

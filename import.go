@@ -10,25 +10,27 @@ import (
 )
 
 // An Importer finds the sessions that another library keeps, for Config.Import. It must be safe for
-// concurrent use. Load and Remove get a context that ends after Config.StoreTimeout, also if the client
-// disconnects, and must return then.
+// concurrent use. Load and Remove must return when ctx ends, which is after Config.StoreTimeout.
+// ctx does not end when the client disconnects.
 //
-// FromDriver returns the one for a driver of this library. The modules importers/scs and
-// importers/gorilla have those of other libraries.
+// FromDriver returns an Importer for a driver of this library. The modules importers/scs and
+// importers/gorilla have Importers for other libraries.
 type Importer interface {
-	// Find returns the old session whose cookie came with a request, nil if none came. An error says why
-	// a cookie is refused, such as a signature by another key, and does not quote it: it is logged, and the
-	// request has no session. Find asks no store.
+	// Find returns the cookie of an old session that came with a request, nil if none came. It
+	// returns an error if it refuses the cookie, for example because another key has signed it. The
+	// error is logged, so it must not quote the cookie, and the request has no session. Find must
+	// not do I/O.
 	Find(r *http.Request) (*OldCookie, error)
 
-	// Load returns what the old session holds, nil if it is over. An error that is a driver.ErrDamaged
-	// says that it cannot be read: it is logged, and the request has no session. Every other error
-	// says that its store cannot be asked: the request gets the error answer, as in an outage.
+	// Load returns the contents of the old session, nil if it has ended or expired. An error that
+	// wraps driver.ErrDamaged means that the session cannot be decoded: it is logged, and the
+	// request has no session. Every other error means that the old store is unavailable: the client
+	// gets the error answer.
 	Load(ctx context.Context, c *OldCookie) (*OldSession, error)
 
-	// Remove deletes the old session from its store, after a move or at a sign-out. To find nothing is no
-	// error, and an importer of sessions in cookies does nothing. After a move, an error is only logged.
-	// At a sign-out the request gets the error answer.
+	// Remove deletes the old session from its store, after a move or at a sign-out. It returns nil
+	// if there is nothing to delete, as for sessions that are kept in cookies. After a move, an
+	// error is only logged. At a sign-out, the client gets the error answer.
 	Remove(ctx context.Context, c *OldCookie) error
 }
 
@@ -36,23 +38,24 @@ type Importer interface {
 type OldCookie struct {
 	redacted
 
-	// ID names the old session for good. Two requests of one session have the same ID, and no other
-	// session ever has it. For 30 seconds after the move, whoever presents a cookie with this ID gets the
-	// new session. So it must be a secret, such as a token, or Find must have verified the cookie.
+	// ID identifies the old session: it is the same in all requests of that session, and no other
+	// session ever has it. For 30 seconds after the move, whoever presents a cookie with this ID
+	// gets the new session. So it must be a secret, such as a token, or Find must have verified the
+	// cookie.
 	ID string
 
-	// Value is for the Importer: what Find has read.
+	// Value passes what Find has read to Load and Remove. Only the Importer uses it.
 	Value any
 
-	// Expire are the cookies that a response deletes when the session has moved, by Name, Domain and
-	// Path.
+	// Expire lists the cookies that the response deletes when the session has moved. Name, Domain
+	// and Path of each are used.
 	Expire []*http.Cookie
 
 	own    *Session // of FromDriver
 	secret string   // likewise: what a client must know beside ID, which lists and logs show
 }
 
-// An OldSession is what an old session holds.
+// An OldSession has the contents of an old session.
 type OldSession struct {
 	redacted
 
@@ -60,23 +63,24 @@ type OldSession struct {
 	SignedInAt time.Time // zero: when the session was created
 	CreatedAt  time.Time // zero: not known
 
-	// ExpiresAt is when the session ends whatever happens, zero if that is not known: then
-	// Config.Lifetime counts from CreatedAt, or from the move. If it is later than Config.Lifetime allows,
-	// the session is remembered until then, for at most 400 days, as by Session.Remember. If it is earlier,
-	// Session.CreatedAt returns an earlier time than CreatedAt.
+	// ExpiresAt is when the lifetime of the session ends. If it is zero, Config.Lifetime counts
+	// from CreatedAt, or from the move if that is zero too. If it is later than Config.Lifetime
+	// allows, the session keeps this time, as Session.Remember would set it, for at most 400 days.
+	// If it is earlier, the new session also ends then, and Session.CreatedAt returns a time before
+	// CreatedAt.
 	ExpiresAt time.Time
 
-	// Values are stored as Session.Set does it, under keys of 1 to 255 bytes. If one cannot be, the old
-	// session cannot be imported.
+	// Values are stored as Session.Set stores them. Keys have 1 to 255 bytes. If one of the values
+	// cannot be stored, the session is not imported.
 	Values map[string]any
 
 	record *driver.Record // of FromDriver
 }
 
-// FromDriver returns an Importer of the sessions of another driver of the same manager, "cookie" for
-// example. Values, flash, user, beginning and the limits of Session.Remember move as they are. Until a
-// session moves, a request that only reads counts as use on that driver. It works only as Config.Import
-// itself, not inside another Importer.
+// FromDriver returns an Importer of the sessions of another driver of the same manager, such as
+// "cookie". A session keeps its values, flash, user, time of creation and the limits that
+// Session.Remember has set. Until it moves, a request that only reads counts as use on the old
+// driver. It works only as Config.Import itself, not inside another Importer.
 func FromDriver(name string) Importer { return fromDriver(name) }
 
 // checkImport reports what is wrong with Config.Import.

@@ -2,10 +2,11 @@ package session
 
 import "example.com/session/driver"
 
-// Get returns the value under a key as a T: structs, slices, time.Time, []byte, numbers of any
-// size. Numbers are converted if the value fits exactly; nothing else is converted. ok is false if
-// there is no value or it cannot be read as a T; then Session.Err returns the reason, and the kind
-// of the value is logged.
+// Get returns the value under a key as a T, and reports whether there is one that can be read as a
+// T. T may be any type that Config.Codec can decode, such as a struct, a slice, time.Time or
+// []byte. Numbers are converted to another type of number if the value fits exactly; nothing else
+// is converted. If there is a value that cannot be read as a T, Session.Err returns the reason, and
+// the kind of the value is logged.
 func Get[T any](s *Session, key string) (T, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,16 +23,16 @@ func Get[T any](s *Session, key string) (T, bool) {
 	return got, true
 }
 
-// Update gives change the value under a key as this request sees it, or the zero value if there is
-// none, and stores the result. Only data is read, never flash. If another request has changed the
-// key by the time of the commit, change runs again on the new value, until the result is stored or
-// Config.StoreTimeout ends. So parallel changes of one value are all kept on memory, redis and
-// every Store. On the cookie driver the last response wins.
+// Update calls change with the value under a key as this request sees it, or with the zero value if
+// there is none, and stores what change returns. It reads data, never flash. If another request has
+// changed the value by the time of the commit, change runs again on the new value. This repeats
+// until the result is stored or Config.StoreTimeout has passed. So all parallel changes of one
+// value are kept on memory, redis and every Store. On the cookie driver the last response wins.
 //
 // change may run several times: it must not have side effects, and must not use the session. It may
-// modify and return its argument, which is decoded anew for each run.
-// Updates of one key compose; a later Set or Delete discards them. If the value cannot be read as a
-// T, Update returns an error; on a rerun, the request fails at the commit.
+// modify and return its argument, which is decoded anew for each run. Several Updates of one key
+// apply one after the other; a later Set or Delete discards them. If the value cannot be read as a
+// T, Update returns an error. If the new value at the commit cannot, the request fails.
 func Update[T any](s *Session, key string, change func(T) T) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,16 +82,17 @@ func Update[T any](s *Session, key string, change func(T) T) error {
 type Key[T any] string
 
 // Get returns the value, and reports whether there is one that can be read as a T. See the function
-// Get.
+// [Get].
 func (k Key[T]) Get(s *Session) (T, bool) { return Get[T](s, string(k)) }
 
 // Set stores the value.
 func (k Key[T]) Set(s *Session, value T) { s.Set(string(k), value) }
 
-// Update changes the value without losing a change of a parallel request. See the function Update.
+// Update changes the value without losing the changes of parallel requests. See the function
+// [Update].
 func (k Key[T]) Update(s *Session, change func(T) T) error { return Update(s, string(k), change) }
 
-// Flash stores the value for this request and the next page.
+// Flash stores the value for this request and the next page. See Session.Flash.
 func (k Key[T]) Flash(s *Session, value T) { s.Flash(string(k), value) }
 
 // Has reports whether there is a value.

@@ -9,15 +9,15 @@ import (
 	"example.com/session/driver"
 )
 
-// An Assurance names an authentication assurance level of NIST SP 800-63B-4. It limits how long a
-// session lasts, from the sign-in and from the last activity.
+// An Assurance names an authentication assurance level of NIST SP 800-63B-4. A level caps the
+// lifetime and the idle timeout of a session.
 type Assurance string
 
 // The levels for Config.Assurance. NIST requires the limits of AAL3 and recommends the others.
 const (
-	AAL1 Assurance = "AAL1" // 30 days from the sign-in, no limit of inactivity (section 2.1.3)
-	AAL2 Assurance = "AAL2" // 24 hours from the sign-in, 1 hour of inactivity (section 2.2.3)
-	AAL3 Assurance = "AAL3" // 12 hours from the sign-in, 15 minutes of inactivity (section 2.3.3)
+	AAL1 Assurance = "AAL1" // lifetime of 30 days, no cap on the idle timeout (section 2.1.3)
+	AAL2 Assurance = "AAL2" // lifetime of 24 hours, idle timeout of 1 hour (section 2.2.3)
+	AAL3 Assurance = "AAL3" // lifetime of 12 hours, idle timeout of 15 minutes (section 2.3.3)
 )
 
 // caps returns the longest limits that a allows. They are zero if a sets none.
@@ -77,12 +77,12 @@ func (c Config) checkAssurance() (problems []error) {
 type SignInPolicy int
 
 const (
-	// EndOldest ends the session of the user that was signed in first. Whoever knows the user's
-	// password can end the user's own sessions in this way.
+	// EndOldest ends the user's session with the earliest sign-in. By signing in repeatedly,
+	// whoever knows the user's password can end the user's own sessions.
 	EndOldest SignInPolicy = iota
 
-	// RefuseNew refuses the sign-in with ErrTooManySessions. Whoever knows the user's password can
-	// lock the user out in this way, until the sessions are ended.
+	// RefuseNew refuses the sign-in with ErrTooManySessions. By signing in repeatedly, whoever
+	// knows the user's password can lock the user out until these sessions end.
 	RefuseNew
 )
 

@@ -8,12 +8,12 @@ import (
 )
 
 // NewRedisDriver returns a driver that keeps sessions in a redis server, for Config.Drivers, so
-// that any number of processes share them. It connects at first use. Whoever made it closes it: the
-// result is an io.Closer. NewManager makes one of Config.Redis by itself.
+// that any number of processes share them. It connects at first use. The caller closes it: the
+// result implements io.Closer. NewManager makes one from Config.Redis by itself.
 //
 // A session is one key, `session:<id>`, and no key is ever without an expiry. Loading a session is
 // one round trip, and so is a save without a conflict. If a connection breaks before the reply, the
-// operation is tried once more on a fresh connection; its number keeps a save from being applied
+// operation is tried once more on a new connection. A save has a number, so it is never applied
 // twice.
 func NewRedisDriver(cfg RedisConfig) (Driver, error) { return newRedisDriver(cfg) }
 

@@ -1,8 +1,8 @@
 // Package session gives every HTTP request a session: values that the requests of one browser
 // share, and flash messages that survive a redirect and disappear after the next page.
 //
-// A [Manager] is made once from a [Config]. Its [Manager.Middleware] puts a [Session] into the
-// context of each request, and [FromContext] finds it there:
+// A [Manager] is made once from a [Config]. [Manager.Middleware] puts a [Session] into the context
+// of each request, and [FromContext] returns it:
 //
 //	manager, err := session.NewManager(session.Config{Secret: os.Getenv("SESSION_SECRET")})
 //	...
@@ -22,48 +22,48 @@
 //
 // The cookie driver is the default: the session travels in the cookie, encrypted, and no server is
 // needed. The memory driver is the fastest and serves one process. The redis driver shares sessions
-// between processes. [StoreDriver] makes a driver of any store. They differ in this:
+// between processes. [StoreDriver] makes a driver from any [Store]. The differences:
 //
 //	                                   memory, redis, Store        cookie
 //	two requests write at once         both writes are kept        the last response wins
-//	a session that was ended           opens nothing               a copied cookie opens until its
-//	                                                               limits, unless Revocation is set
+//	a cookie copied before sign-out    opens nothing               stays valid until it expires,
+//	                                                               unless Revocation is set
 //	size of a session                  as the store allows         3500 bytes
 //
-// [Session.Using] returns the session of another driver.
+// [Session.Using] returns the same client's session on another driver.
 //
 // # Values
 //
-// Most callers should declare a [Key] for each value, which gives it a type. [Update] changes a
-// value that several requests may change at once. [Session.Set] and [Session.Get] work without a
-// type.
+// Most callers should declare a [Key] for each value: it gives the value a type. [Key.Update]
+// changes a value without losing the changes of parallel requests. [Session.Set] and [Session.Get]
+// work without a type.
 //
 // # Flash
 //
-// What [Session.Flash] stores can be read in this request and in later ones, until a later request
-// for a page gets status 200.
+// A value stored with [Session.Flash] can be read by this request and by later ones. The next page
+// removes it: a later request for a page that gets status 200.
 //
 // # Security
 //
 // Call [Session.Login] at every sign-in and [Session.Logout] at every sign-out. An application that
-// keeps its users elsewhere calls [Session.Regenerate] and [Session.Destroy].
+// does not use Login calls [Session.Regenerate] and [Session.Destroy] instead.
 //
 // The secret part of a token has 208 random bits. The server never adopts a token that it did not
-// issue, and it enforces both limits. Cookies are HttpOnly, SameSite=Lax and, except on loopback,
-// Secure.
+// issue, and it enforces the idle timeout and the lifetime. Cookies are HttpOnly, SameSite=Lax and,
+// except on loopback, Secure.
 //
 // # Accounts
 //
 // [Session.Login] binds a session to a user. [Manager.Sessions] lists where that user is signed in.
 // [Manager.End], [Manager.EndOthers] and [Manager.EndAll] end these sessions; the cookie driver
 // needs [CookieConfig].Revocation for that. [Manager.RequireUser] protects pages. [Config].Events
-// is told what happens to sessions.
+// receives each [Event], for an audit log.
 //
 // # Concurrency
 //
-// Everything here is safe for use by several goroutines. On every driver but cookie, two requests
-// that write different keys of one session both keep their writes, increments add up, and of two
-// writes to one key the later commit wins.
+// Managers, sessions and drivers are safe for concurrent use. On every driver except cookie,
+// parallel requests of one session keep each other's writes: writes to different keys are all kept,
+// increments add up, and of two writes to one key the later commit wins.
 package session
 
 import (

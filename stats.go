@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Stats are counters since the manager was made, like sql.DBStats. Stats is an expvar.Var. One that
-// is always up to date is published by
+// Stats are counters since the manager was made, like sql.DBStats. A Stats is an expvar.Var with
+// fixed values. To publish the current values, write
 //
 //	expvar.Publish("session", expvar.Func(func() any { return manager.Stats() }))
 //
-// The tag help says what a field counts: exporters pass it on.
+// The struct tag help of a field says what it counts, for exporters of metrics.
 type Stats struct {
 	Loads       uint64 `help:"look-ups in a driver"`
 	Saves       uint64 `help:"saves by a driver"`
@@ -33,25 +33,25 @@ type Stats struct {
 	Evictions   uint64 `help:"sessions that the memory driver dropped to stay within MaxSessions"`
 	Outage      bool   `help:"whether a store is unavailable: EventUnavailable came, and EventAvailable did not yet"`
 
-	// LoadTimes is how long loads took, and SaveTimes how long saves and endings took, the failed
-	// ones included. They are measured where there is I/O: they are empty for the memory driver, and
-	// for the cookie driver without Revocation. Only the Stats in Drivers have them.
+	// LoadTimes counts loads by their duration, and SaveTimes saves and endings, including those
+	// that failed. Only drivers that do I/O have them: they are empty for the memory driver, and
+	// for the cookie driver without Revocation. They are set in the Stats in Drivers only.
 	LoadTimes, SaveTimes Histogram `json:",omitzero"`
 
-	// Drivers has the same of each driver that is configured or was used, by name.
+	// Drivers has the counters of each driver that is configured or was used, by name.
 	Drivers map[string]Stats `json:",omitempty"`
 }
 
-// A Histogram says how many operations took how long.
+// A Histogram counts operations by their duration.
 type Histogram struct {
 	// Bounds are 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250 and 500 ms, 1, 2.5 and 5 s.
 	Bounds []time.Duration
 
-	// Counts has one number more than Bounds. Counts[i] operations took at most Bounds[i], and
-	// longer than the bound before. The last number is of those that took longer than all bounds.
+	// Counts has one element more than Bounds. Counts[i] operations took at most Bounds[i] and
+	// longer than Bounds[i-1]. The last element counts those that took longer than the last bound.
 	Counts []uint64
 
-	Sum time.Duration // of all operations
+	Sum time.Duration // of the durations of all operations
 }
 
 var latencyBounds = [...]time.Duration{
