@@ -23,17 +23,18 @@ const (
 	maxHints = 1024 // bytes of JSON
 )
 
-// Login binds the session to a user. The session gets a new token, so a token that somebody saw or
-// planted before opens nothing (ASVS 7.2.4). Both limits begin anew, and the time of the sign-in is
-// noted. Call Login once the user has proven who it is, also if it is the same user again. user is
-// a permanent name of the account, such as its primary key: 1 to 255 bytes.
+// Login binds the session to a user. The session gets a new token, which prevents session fixation:
+// the old token opens nothing (ASVS 7.2.4). Lifetime and idle timeout begin anew, and
+// AuthenticatedAt becomes the present. Call Login each time that a user has authenticated, also if
+// the same user was signed in already. user is a permanent name of the account, such as its primary
+// key, of 1 to 255 bytes.
 //
-// A visitor's session keeps its data. If another user was signed in, a new session begins with this
-// request's changes only, and the other one ends. Like every change, Login takes effect when the
-// request is committed. If Config.MaxPerUser then refuses it, the request fails with
-// ErrTooManySessions: call Save after Login to find out in the handler. If the user's sessions were
-// all ended while this request was under way, the sign-in is dropped, and Err is ErrEnded. Under
-// ByClientIP Login fails the request.
+// A visitor's session keeps its data. If another user was signed in, that session ends, and a new
+// one begins with this request's changes only. Like every change, Login is stored when the request
+// is committed. If Config.MaxPerUser refuses it then, the request fails with ErrTooManySessions; to
+// handle this in the handler, call Save after Login. If all sessions of the user were ended while
+// this request was running, the sign-in is dropped, and Err returns ErrEnded. Under
+// MemoryConfig.ByClientIP the request fails.
 func (s *Session) Login(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,8 +97,8 @@ func (s *Session) beginAnew() {
 // copy of the cookie stays valid until it expires, unless CookieConfig.Revocation is set.
 func (s *Session) Logout() { s.endSession(reasonLogout) }
 
-// User returns the user that Login bound the session to. ok is false for a visitor, and if
-// Config.LockAfter has locked the session.
+// User returns the user that is signed in. ok is false for a visitor, and if Config.LockAfter has
+// locked the session.
 func (s *Session) User() (user string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +110,8 @@ func (s *Session) User() (user string, ok bool) {
 	return user, true
 }
 
-// Locked returns the user of a session that Config.LockAfter has locked: ask the user to prove
-// again who it is, then call Login. What the session holds is still there.
+// Locked returns the user of a session that Config.LockAfter has locked. To unlock it, ask the user
+// to sign in again and call Login. The session keeps its data.
 func (s *Session) Locked() (user string, locked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +122,7 @@ func (s *Session) Locked() (user string, locked bool) {
 	return user, true
 }
 
-// AuthenticatedAt returns when the user signed in, zero for a visitor. Only Login sets it.
+// AuthenticatedAt returns when the user signed in, zero for a visitor. Only Login changes it.
 func (s *Session) AuthenticatedAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,10 +140,11 @@ func (s *Session) FreshWithin(d time.Duration) bool {
 	return s.now().Sub(s.AuthenticatedAt()) <= d
 }
 
-// Describe stores labels for this session, such as the name of the browser, which Sessions returns
-// as Info.Hints; they replace earlier ones. It begins no session. Their JSON takes at most 1024
-// bytes: longer texts are shortened, so that a sign-in never fails because of a label. Store no
-// more than users need to recognize their devices: it is personal data.
+// Describe stores labels for this session, such as the name of the browser, in place of earlier
+// ones. Manager.Sessions returns them as Info.Hints. Describe does not begin a session. The JSON
+// form of hints takes at most 1024 bytes: longer texts are shortened, so that a sign-in never fails
+// because of a label. Labels are personal data: store no more than users need to recognize their
+// devices.
 func (s *Session) Describe(hints map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,24 +15,24 @@ import (
 
 // An Info describes one session of a user, as Manager.Sessions lists it.
 type Info struct {
-	Handle          string // as Session.Handle returns it: it names the session for End, and opens nothing
+	Handle          string // as Session.Handle returns it, for Manager.End
 	Driver          string
 	CreatedAt       time.Time // when its lifetime began
 	AuthenticatedAt time.Time
-	UsedAt          time.Time // noted from time to time only
+	UsedAt          time.Time // the last recorded use; a use soon after it is not recorded
 	ExpiresAt       time.Time
 	Hints           map[string]string // as Session.Describe was given; nil for none
 }
 
 // Sessions returns the live sessions that a user is signed in with, most recently used first. It
-// does not count as use. It costs one look-up for the list and one for each session.
+// does not count as use. It takes one look-up for the list and one for each session.
 //
-// Sessions, End, EndOthers and EndAll ask every driver that is configured: the default driver, that
-// of CookieConfig.Revocation, those of Config.Drivers and of each section of Config that is not
-// empty, and each driver that this process has used. Their errors name each driver that could not
-// be asked. A driver that keeps no list is an ErrUnsupported: the cookie driver without
-// CookieConfig.Revocation, if it is the default or users signed in with it, and a Driver that is no
-// driver.Index.
+// Sessions, End, EndOthers and EndAll ask these drivers: the default one, that of
+// CookieConfig.Revocation, those of Config.Drivers, those whose section of Config is not empty, and
+// those that this process has used. Their errors name each driver that failed. They return
+// ErrUnsupported if a driver keeps no list of a user's sessions: a Driver that does not implement
+// driver.Index, and the cookie driver without CookieConfig.Revocation, if it is the default or
+// users signed in with it.
 func (m *Manager) Sessions(ctx context.Context, user string) ([]Info, error) {
 	infos := []Info{}
 	err := m.forEachIndex(ctx, "list", func(ctx context.Context, src *source) error {
@@ -65,8 +65,8 @@ func (src *source) info(rec *driver.Record) Info {
 
 // End ends one of a user's sessions by its handle. If the handle is not one of this user's
 // sessions, End returns ErrNoSession, so that nobody ends another user's session (CVE-2017-18878).
-// On the cookie driver other processes notice within RevocationWindow. A cancelled ctx does not
-// stop it. To end the session of the running request, call Session.Logout.
+// On the cookie driver, other processes may accept the session for up to RevocationWindow.
+// Cancelling ctx does not stop End. To end the session of the running request, call Session.Logout.
 func (m *Manager) End(ctx context.Context, user, handle string) error {
 	id, ok := driver.ParseID(handle)
 	if !ok {
@@ -92,9 +92,9 @@ func (m *Manager) End(ctx context.Context, user, handle string) error {
 	return err
 }
 
-// EndOthers ends all sessions of the user that s is signed in with, except s: call it after a
-// change of password (ASVS 7.4.3). Sign-ins of other requests that are under way fail. If nobody is
-// signed in, or the session is locked, it returns ErrNoSession. A cancelled ctx does not stop it.
+// EndOthers ends all sessions of the user of s, except s. Call it after a change of password (ASVS
+// 7.4.3). Sign-ins by other running requests fail. If nobody is signed in, or the session is
+// locked, it returns ErrNoSession. Cancelling ctx does not stop it.
 func (m *Manager) EndOthers(ctx context.Context, s *Session) error {
 	user, id, err := s.signedIn()
 	if err != nil {
@@ -103,14 +103,14 @@ func (m *Manager) EndOthers(ctx context.Context, s *Session) error {
 	return m.endAll(ctx, user, s, id, reasonOthers)
 }
 
-// EndAll ends all sessions of a user (ASVS 7.4.2, 7.4.5): for an account that is closed, or that
-// somebody else has got into. Sign-ins of requests that began before EndAll fail. Later requests,
-// and a later Login of the calling one, do not. A cancelled ctx does not stop it.
+// EndAll ends all sessions of a user (ASVS 7.4.2, 7.4.5). Call it when an account is closed or was
+// taken over. Sign-ins by requests that began before EndAll fail, except a Login that the calling
+// request makes afterwards. Cancelling ctx does not stop it.
 func (m *Manager) EndAll(ctx context.Context, user string) error {
 	return m.endAll(ctx, user, nil, driver.ID{}, reasonAll)
 }
 
-// endAll first makes the sign-ins fail that are under way, then ends what is listed.
+// endAll first makes running sign-ins fail, then ends the listed sessions.
 func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID driver.ID, reason string) error {
 	caller := stateIn(ctx).of(m)
 	err := m.forEachIndex(context.WithoutCancel(ctx), "end", func(ctx context.Context, src *source) error {

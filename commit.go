@@ -6,9 +6,9 @@ import (
 	"example.com/session/internal/cookie"
 )
 
-// commit stores what the request did to its sessions, and says so in the header. It runs once, just
-// before the first byte of the final header leaves. If anything fails, nothing of the handler's
-// response leaves.
+// commit stores the request's changes to its sessions, and adds the cookies to the header. It runs
+// once, just before the first byte of the final header leaves. If anything fails, nothing of the
+// handler's response is sent.
 func (r *requestState) commit(status int) error {
 	r.status = int32(status)
 	if r.hinted || len(r.manager.byIP) > 0 {
@@ -34,7 +34,7 @@ func (r *requestState) commit(status int) error {
 }
 
 // saveAll checks all sessions before it stores any. Drivers that keep sessions on a server come
-// first, because what a cookie says can still be taken back.
+// first, because a cookie that has not been sent can still be left out.
 func saveAll(sessions []*Session) error {
 	for _, s := range sessions {
 		if err := s.check(len(sessions) > 1); err != nil {
@@ -72,8 +72,8 @@ func (s *Session) check(size bool) error {
 	return nil
 }
 
-// saveAtCommit stores the session. A session that the request can do without fails nothing, nor
-// does a session that is another request's by now: its changes were dropped and reported.
+// saveAtCommit stores the session. It returns no error for a session that the request can do
+// without, or that another request has ended or taken over: the changes were dropped and reported.
 func (s *Session) saveAtCommit() error {
 	s.noteLock()
 	err := s.save()
@@ -97,8 +97,8 @@ func (s *Session) canDoWithout(err error) bool {
 	return true
 }
 
-// discardUnsaved discards what is not stored. After a failed commit the client is told so, and a
-// later Save must not store what it does not know of.
+// discardUnsaved discards what is not stored. After a failed commit the client gets the error
+// answer, so a later Save must not store these changes.
 func (s *Session) discardUnsaved() {
 	s.pending, s.inFlight = pendingChanges{}, nil
 	s.identity = identityChange{}
@@ -141,17 +141,17 @@ func (r *requestState) openForFlash(src *source) {
 	}
 }
 
-// Save stores the unsaved changes now, for a long-running handler. It may be called often. Flash
-// does not expire. If nothing is unsaved, the call counts as use, unless the request is passive.
-// What a successful Save has stored is safe: if the handler panics afterwards, its cookie still
-// goes out.
+// Save stores the unsaved changes now, for a long-running handler. It may be called repeatedly. It
+// does not remove flash. If nothing is unsaved, the call counts as use, unless the request is
+// passive. If the handler panics after a successful Save, the saved changes stay, and the cookie is
+// still sent.
 //
-// Errors: ErrNoSession if the session has ended meanwhile, so a stream should stop; ErrLateChange
-// if storing needs a cookie and the header was sent. After ErrUnavailable the changes are kept, and
-// the next Save or the commit stores them once. An error about a value, such as *SizeError, is not
-// final: once the key is overwritten or deleted, the session can be saved. A handler that gets an
-// error may answer itself only if it removes the cause: otherwise the commit fails too, and the client
-// gets the error answer.
+// Save returns ErrNoSession if the session has ended meanwhile; a stream should then stop. It
+// returns ErrLateChange if storing needs a cookie and the header was sent. After ErrUnavailable the
+// changes are kept, and the next Save or the commit stores them once. After an error about a value,
+// such as a *SizeError, the session can be saved once the key is overwritten or deleted. Unless the
+// handler removes the cause of an error, the commit fails too, and the client gets the error answer
+// in place of the handler's response.
 func (s *Session) Save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,11 +205,11 @@ func (s *Session) use() error {
 	return err
 }
 
-// Reload loads the session again and keeps this request's unsaved changes on top: for a stream that
-// waits for what other requests store. It does not count as use. For a visitor without a session it
-// does nothing: a session that another request begins has another cookie. It returns ErrNoSession if
-// the session has ended meanwhile, and ErrUnavailable if the store cannot be reached; then nothing
-// changes.
+// Reload loads the session again and keeps this request's unsaved changes on top. It is for a
+// stream that waits for what other requests store. It does not count as use. For a visitor without
+// a session it does nothing, because a session that another request begins has another cookie. It
+// returns ErrNoSession if the session has ended meanwhile. If it returns ErrUnavailable, nothing
+// has changed.
 func (s *Session) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,8 +278,8 @@ func (r *requestState) BeforeHijack() error {
 // implements response.Hooks.
 func (r *requestState) AfterHijack() { r.reportLost(&lostByHijack) }
 
-// bypassed is for a handler that sent its response past the session's writer, as under an adapter for
-// gin that leaves gin its own writer. What needs no cookie is stored.
+// bypassed handles a handler that did not send its response through the session's writer, as under
+// an adapter for gin that keeps gin's own writer. Changes that need no cookie are stored.
 func (r *requestState) bypassed() {
 	r.writer.Release()
 	if err := r.BeforeHijack(); err != nil {
@@ -307,8 +307,8 @@ func (r *requestState) reportLost(how *loss) {
 	}
 }
 
-// keepsEndedCookie reports whether the client still has the cookie of a session that this request
-// has ended, and that only the cookie itself can tell to be ended.
+// keepsEndedCookie reports whether this request has ended a session that no server remembers as
+// ended, while the client still has its cookie.
 func (s *Session) keepsEndedCookie() bool {
 	return s.endings.called() && s.source.cookies != nil && s.source.cookies.revocation == nil && s.cookieCame()
 }

@@ -50,17 +50,16 @@ var (
 	ErrClosed = errors.New("session: the manager is closed")
 )
 
-// A SizeError is returned if the data of a session does not fit into its cookie. Nothing of the
-// request's changes has been stored then. Once the handler has deleted or shortened a value, the
-// session can be saved.
+// A SizeError means that the data of a session does not fit into its cookie. None of the request's
+// changes was stored. Once the handler has deleted or shortened a value, the session can be saved.
 type SizeError struct {
 	Limit   int       // bytes that name and value of the data cookie may have: 3500
 	Size    int       // bytes that they would have
 	Largest []KeySize // the largest values, largest first, at most three
 }
 
-// A KeySize says how many bytes the encoded value of a key has. The key "Session.Describe" stands for
-// what Describe was given.
+// A KeySize is the size of the encoded value of a key, in bytes. The key "Session.Describe" stands
+// for the labels that Describe has stored.
 type KeySize struct {
 	Key  string
 	Size int

@@ -30,16 +30,17 @@ func (f *flashUse) dropNow(key string) {
 	f.now = slices.DeleteFunc(f.now, func(n flashNow) bool { return n.key == key })
 }
 
-// Flash stores a value that can be read in this request and in later ones, until a later request
-// for a page gets status 200. While there is flash, Get returns it and not the data of that key.
-// Errors are those of Set.
+// Flash stores a value that can be read by this request and by later ones. The next page removes
+// it: a later request for a page that gets status 200. A request for anything else, such as a
+// fragment or an image, removes it only if its handler reads it. While a key has flash, Get returns
+// it and not the data. Errors are those of Set.
 func (s *Session) Flash(key string, value any) {
 	s.putFlash(key, value, driver.Set)
 }
 
 // FlashAdd appends a value to the list of flash values under a key. A value that Flash stored
 // becomes the first element. Get returns the list as []any, and a Key of a slice type reads it too.
-// Two messages of one request, or of two parallel ones, are both shown.
+// Parallel requests keep each other's values.
 func (s *Session) FlashAdd(key string, value any) {
 	s.putFlash(key, value, driver.Append)
 }
@@ -63,7 +64,7 @@ func (s *Session) putFlash(key string, value any, kind driver.OpKind) {
 	}
 }
 
-// FlashNow stores a value that only this request can read. It never leaves the process.
+// FlashNow stores a flash value that only this request can read. It is never saved.
 func (s *Session) FlashNow(key string, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,8 +77,8 @@ func (s *Session) FlashNow(key string, value any) {
 	s.flash.now = append(s.flash.now, flashNow{key, encoded})
 }
 
-// KeepFlash keeps flash that an earlier request stored: it lives for one more page. Its FlashTTL
-// starts anew. Keys without flash are ignored.
+// KeepFlash keeps the flash of these keys that an earlier request stored, for one more page. Its
+// FlashTTL starts anew. Keys without flash are ignored.
 func (s *Session) KeepFlash(keys ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +101,8 @@ func (s *Session) keepFlash(keep func(key string) bool) {
 	}
 }
 
-// ResetFlash clears the flash that the session holds when it is committed, and leaves data.
+// ResetFlash deletes all flash that the session holds at the commit, also what parallel requests
+// have stored, and keeps data.
 func (s *Session) ResetFlash() { s.clear(driver.Flash) }
 
 // arrivedFlash returns the flash that came with this request.

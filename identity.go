@@ -43,11 +43,12 @@ func (s *Session) endable(t *token, rec *driver.Record) endable {
 	return endable{id: t.id, secret: t.digest, record: rec, token: t, imported: s.importing != nil && t == s.importing.token}
 }
 
-// Regenerate gives the session a new token when the request is committed: same data, and the old
-// token opens nothing. Both limits begin anew, except that a user stays signed in no longer than
-// before: only Login begins that lifetime anew (ASVS 7.3.2). Call Regenerate at every change of
-// privilege, and at every sign-in that does not use Login (ASVS 7.2.4). After the response header
-// it is an ErrLateChange, and none of the request's unsaved changes is stored.
+// Regenerate gives the session a new token when the request is committed, which prevents session
+// fixation: the data stays, and the old token opens nothing. The idle timeout begins anew. So does
+// the lifetime of a visitor's session; for a signed-in user only Login and Remember begin it anew
+// (ASVS 7.3.2). Call Regenerate at every change of privilege, and at every sign-in that does not
+// use Login (ASVS 7.2.4). After the response header was sent, Regenerate fails with ErrLateChange,
+// and none of the request's unsaved changes is stored.
 func (s *Session) Regenerate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,10 +68,10 @@ func (s *Session) replaceToken(op string) bool {
 	return true
 }
 
-// Remember is Regenerate with other limits: the session ends d from now, and after d without use.
-// These limits outlive Regenerate, and a Login of the same user. 0 goes back to those of the
-// configuration. If d is negative, or longer than 400 days or than Config.Assurance allows, the
-// request fails when it is committed.
+// Remember gives the session a new token, as Regenerate does, and its own limits: lifetime and idle
+// timeout both become d, from now on. A later Regenerate keeps these limits, and so does a Login of
+// the same user. Remember(0) restores the configured limits. If d is negative, or longer than 400
+// days or than Config.Assurance allows, the request fails when it is committed.
 func (s *Session) Remember(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,9 +94,9 @@ func (s *Session) Remember(d time.Duration) {
 	s.identity.remember = &limits
 }
 
-// Destroy ends the session: when the request is committed, data, flash and tokens are gone, and the
-// cookie is cleared. It also ends every other session whose cookie came with the request under the
-// same name. What is set afterwards begins a new session.
+// Destroy ends the session when the request is committed: data, flash and tokens are deleted, and
+// so is the cookie. It also ends every other session whose cookie came with the request under the
+// same name. Values that are set after Destroy begin a new session.
 func (s *Session) Destroy() { s.endSession(reasonDestroy) }
 
 func (s *Session) endSession(reason string) {

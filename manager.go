@@ -19,7 +19,7 @@ import (
 )
 
 // A Manager holds named drivers and makes the middleware. It is safe for concurrent use. A program
-// needs one for each kind of session that it keeps.
+// with several kinds of sessions needs one for each.
 type Manager struct {
 	cfg          *Config // a pointer, because fmt does not follow it to the secrets
 	codec        Codec
@@ -168,7 +168,8 @@ func (m *Manager) FromContext(ctx context.Context) *Session {
 	panic("session: Manager.FromContext: " + whyNoSession(ctx))
 }
 
-// Lookup is FromContext for code that also runs without the middleware. ok reports whether it ran.
+// Lookup is FromContext for code that also runs without the middleware. ok reports whether the
+// middleware ran.
 func (m *Manager) Lookup(ctx context.Context) (s *Session, ok bool) {
 	if r := stateIn(ctx).of(m); r != nil {
 		return r.session(), true
@@ -176,9 +177,10 @@ func (m *Manager) Lookup(ctx context.Context) (s *Session, ok bool) {
 	return nil, false
 }
 
-// Ping asks the default driver, and each other one that a request has used, whether its store
-// answers. A driver without Ping counts as available. Its errors are ErrUnavailable, ErrClosed, or
-// a configuration that the store refuses. Use it for a health check, and bound it with ctx.
+// Ping checks that the stores of the default driver, and of each other driver that a request has
+// used, can be reached. A driver without a Ping method counts as available. Ping returns
+// ErrUnavailable, ErrClosed, or an error about a configuration that the store refuses. Use it for a
+// health check, with a deadline in ctx.
 func (m *Manager) Ping(ctx context.Context) error {
 	if m.closed.Load() {
 		return ErrClosed
@@ -196,9 +198,9 @@ func (m *Manager) Ping(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Close stops what the manager has started and closes the connections that it has opened. Drivers
-// of Config.Drivers and RedisOptions.Client are the caller's to close. A session that is opened
-// afterwards is ErrUnavailable. Close may be called more than once.
+// Close closes the connections that the manager has opened. The caller closes the drivers of
+// Config.Drivers and RedisOptions.Client. A session that is opened afterwards fails with
+// ErrUnavailable, which wraps ErrClosed. Close may be called more than once.
 func (m *Manager) Close() error {
 	m.closed.Store(true)
 	return m.redis.Close()
@@ -211,13 +213,14 @@ func (m *Manager) evicted(ctx context.Context, rec *driver.Record) {
 	})
 }
 
-// String names the manager by its drivers.
+// String returns the names of the manager's drivers.
 func (m *Manager) String() string {
 	return fmt.Sprintf("session.Manager(%s; drivers %s)", m.main.name, strings.Join(m.cfg.driverNames(), ", "))
 }
 
-// Format is String for every verb: others would print the secrets of the configuration.
+// Format prints the result of String for every verb, so that fmt prints no secret of the
+// configuration.
 func (m *Manager) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
 
-// LogValue keeps slog from walking into the manager.
+// LogValue returns the result of String, so that slog logs no secret of the configuration.
 func (m *Manager) LogValue() slog.Value { return slog.StringValue(m.String()) }

@@ -12,9 +12,9 @@ import (
 	"example.com/session/internal/response"
 )
 
-// Middleware gives each request that next serves a Session, and commits it just before the first
-// byte of the response header leaves. A nested middleware of the same manager has no effect. Two
-// managers give a request two sessions.
+// Middleware returns a handler that gives each request a Session and calls next. It commits the
+// session just before the first byte of the response header leaves. A nested middleware of the same
+// manager has no effect. The middleware of two managers gives a request two sessions.
 func (m *Manager) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.serve(next, w, r) })
 }
@@ -56,9 +56,9 @@ func (r *requestState) serve(next http.Handler) {
 	returned = true
 }
 
-// carryBack gives the incoming request what the handler has left in its copy, as if the middleware
-// were not there: net/http removes the files of a parsed form, and outer middleware sees the
-// pattern that matched.
+// carryBack copies what the handler has set in its copy of the request back to the incoming
+// request. So net/http removes the files of a parsed form, and outer middleware sees the pattern
+// that matched.
 func (r *requestState) carryBack() {
 	var few [2]*Session
 	sessions := r.lockSessions(few[:0]) // they look at the incoming request
@@ -216,7 +216,8 @@ func whyNoSession(ctx context.Context) string {
 // FromRequest returns FromContext(r.Context()).
 func FromRequest(r *http.Request) *Session { return FromContext(r.Context()) }
 
-// Lookup is FromContext for code that also runs without the middleware. ok reports whether it ran.
+// Lookup is FromContext for code that also runs without the middleware. ok reports whether the
+// middleware ran.
 func Lookup(ctx context.Context) (s *Session, ok bool) {
 	if r := stateIn(ctx); r != nil {
 		return r.session(), true

@@ -9,7 +9,7 @@ import (
 	"example.com/session/driver"
 )
 
-// An Operation is one call of a driver on behalf of a request, as Config.Trace is told of it.
+// An Operation describes one call of a driver, for Config.Trace.
 type Operation struct {
 	Name   string // "load", "save" or "end"
 	Driver string

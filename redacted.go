@@ -15,7 +15,7 @@ const redactedSession = "session.Session(redacted)"
 // Format prints no content.
 func (*Session) Format(f fmt.State, _ rune) { io.WriteString(f, redactedSession) }
 
-// String returns no content; templates ask for it.
+// String returns no content. Templates that print a Session call it.
 func (*Session) String() string { return redactedSession }
 
 // MarshalJSON encodes no content.

@@ -76,24 +76,25 @@ type RedisOptions struct {
 	// Socket is the path of a unix socket, which replaces Host and Port. Empty means none.
 	Socket string
 
-	// Connections is how many connections are open at a time. Operations share them if there are
-	// more operations at once, and never wait for one. Zero means 4; negative values are errors.
+	// Connections is the number of open connections. If there are more operations at a time, they
+	// share connections; none waits for a free one. Zero means 4; negative values are errors.
 	Connections int
 
 	// IdleConnTimeout replaces connections that were not used for this long. Zero means 4 minutes.
 	// Negative means never; a firewall in between may then drop them without notice.
 	IdleConnTimeout time.Duration
 
-	// DialTimeout limits connecting, ReadTimeout waiting for a reply and WriteTimeout sending a
-	// command. Zero means 1 second; negative values are errors.
+	// DialTimeout limits connecting, ReadTimeout waiting for a reply, and WriteTimeout sending a
+	// command. Zero means 1 second for each; negative values are errors.
 	DialTimeout, ReadTimeout, WriteTimeout time.Duration
 
 	// ClientName is shown by CLIENT LIST: printable ASCII without spaces. Empty means none.
 	ClientName string
 
-	// Client replaces all the above, and Host, Port and Password: the application's own client,
-	// for a cluster or Sentinel for example. Package example.com/session/goredis adapts clients
-	// of go-redis. Manager.Close does not close it. Nil means that the driver connects by itself.
+	// Client is the application's own client, for example for a cluster or Sentinel. It replaces
+	// all fields above, and Host, Port and Password. Package example.com/session/goredis adapts
+	// clients of go-redis. Manager.Close does not close it. Nil means that the driver connects by
+	// itself.
 	Client RedisClient
 }
 

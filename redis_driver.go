@@ -17,15 +17,15 @@ import (
 // twice.
 func NewRedisDriver(cfg RedisConfig) (Driver, error) { return newRedisDriver(cfg) }
 
-// A RedisClient is the application's own client for RedisOptions.Client, for a cluster or Sentinel
-// for example. Package example.com/session/goredis adapts clients of go-redis. It is safe for
-// concurrent use.
+// A RedisClient is the application's own client for RedisOptions.Client, for example for a cluster
+// or Sentinel. It must be safe for concurrent use. Package example.com/session/goredis adapts
+// clients of go-redis.
 type RedisClient interface {
 	// Do sends one command and returns its reply as redigo and go-redis give it: a string or
 	// []byte, an int64, nil, or []any of these. Arguments are strings, []byte, int64 and values
 	// that implement encoding.BinaryMarshaler, which are to be encoded each time that the command
-	// is sent. A reply that is an error is an error with a method RedisError(), and its text begins
-	// with the word that redis sent, such as LOADING. Do returns when ctx ends.
+	// is sent. An error reply is returned as an error with a method RedisError(), whose text begins
+	// with the error code that redis sent, such as LOADING. Do returns when ctx ends.
 	Do(ctx context.Context, args ...any) (any, error)
 }
 

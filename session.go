@@ -78,11 +78,11 @@ import (
 const maxKey = 255 // bytes
 
 // A Session is one client's session as one request sees it: what is stored, and the changes of this
-// request. It is loaded when a method first needs it. If that fails, it reads as empty, Err says
-// why, and the response becomes an error answer.
+// request. It is loaded when a method first needs it. If that fails, the session reads as empty,
+// Err returns the reason, and the client gets an error answer in place of the handler's response.
 //
 // A Session is safe for use by several goroutines. It belongs to its request: a change after the
-// handler has returned is an ErrLateChange.
+// handler has returned fails with ErrLateChange.
 type Session struct {
 	request *requestState
 	source  *source
@@ -111,9 +111,9 @@ type identityChange struct {
 }
 
 // Set stores a value under a key. The value is encoded now, so later changes to a map or slice do
-// not reach the session. A value that cannot be encoded, or a key of 0 or more than 255 bytes,
-// makes the request fail when it is committed, and nothing of the request is stored, unless the key
-// is overwritten or deleted before.
+// not reach the session. The key has 1 to 255 bytes. If the key is too short or too long, or the
+// value cannot be encoded, the request fails when it is committed, and none of its changes is
+// stored. Overwriting or deleting the key before the commit removes the error.
 func (s *Session) Set(key string, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +122,8 @@ func (s *Session) Set(key string, value any) {
 	}
 }
 
-// Get returns the value under a key: a flash value first, then data. It returns nil if there is
-// none, and also if it cannot be decoded; Scan tells the two apart. Numbers are int (int64 or
+// Get returns the value under a key: the flash value if there is one, else data. It returns nil if
+// there is no value or if it cannot be decoded; Scan tells the two apart. Numbers are int (int64 or
 // uint64 if they do not fit) or float64, objects map[string]any, arrays []any. Most callers should
 // use a Key or the function Get, which read into other types.
 func (s *Session) Get(key string) any {
@@ -137,8 +137,8 @@ func (s *Session) GetString(key string) string {
 	return readPlain(s, key, encodedString)
 }
 
-// GetInt returns the integer under a key, 0 if there is none or it does not fit an int. The float
-// 5.0 is 5.
+// GetInt returns the integer under a key, 0 if there is none or it does not fit an int. A float
+// that is a whole number, such as 5.0, is returned as an integer.
 func (s *Session) GetInt(key string) int {
 	return readPlain(s, key, func(encoded string) (int, bool) {
 		n, ok := driver.ParseInt(encoded)
@@ -177,7 +177,8 @@ func (s *Session) Has(key string) bool {
 	return ok
 }
 
-// All returns a copy of everything, data and flash, decoded as Get does it. It is never nil.
+// All returns all values, data and flash, decoded as Get decodes them. The map is a copy and never
+// nil.
 func (s *Session) All() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +194,7 @@ func (s *Session) All() map[string]any {
 	return all
 }
 
-// Delete deletes data and flash of a key, and reports whether there was something.
+// Delete deletes the data and the flash under a key, and reports whether there was a value.
 func (s *Session) Delete(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,16 +224,16 @@ func (s *Session) Pull(key string) any {
 }
 
 // Increment adds by to the integer under a key, data only, and returns the sum as this request sees
-// it. A missing key counts as 0. What is stored is the addition, so the increments of parallel
-// requests add up. An increment of what is not an integer, or past int64, makes the request fail
-// when it is committed, and returns 0.
+// it. A missing key counts as 0. The addition is applied to what is stored at the commit, so the
+// increments of parallel requests add up. If the value is not an integer, or the sum overflows an
+// int64, Increment returns 0 and the request fails when it is committed.
 func (s *Session) Increment(key string, by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.increment(key, int64(by))
 }
 
-// Decrement is Increment by -by.
+// Decrement subtracts by from the integer under a key, as Increment adds it.
 func (s *Session) Decrement(key string, by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,12 +263,12 @@ func (s *Session) increment(key string, by int64) int {
 	return int(sum)
 }
 
-// Reset clears the data that the session holds when it is committed, and leaves flash. A user
-// stays signed in.
+// Reset deletes all data that the session holds at the commit, also what parallel requests have
+// stored, and keeps flash. A user stays signed in.
 func (s *Session) Reset() { s.clear(driver.Data) }
 
-// Flush clears data and flash. It is not http.Flusher's Flush. The session stays, empty, and a user
-// stays signed in. To end a session, call Destroy or Logout.
+// Flush deletes all data and flash. The empty session stays, and a user stays signed in. To end a
+// session, call Destroy or Logout. Flush is unrelated to http.Flusher.
 func (s *Session) Flush() {
 	s.Reset()
 	s.ResetFlash()
@@ -289,9 +290,10 @@ func (s *Session) clear(p driver.Part) {
 // together with this one's. An unknown name is an ErrUnknownDriver that lists the names.
 func (s *Session) Using(driver string) (*Session, error) { return s.request.using(driver) }
 
-// Open loads the session now. It returns an error only if the session could not be loaded: an
-// ErrUnavailable, a refused configuration or a damaged record. The middleware then sends the error
-// answer. A session that was ended elsewhere is an empty one: Open returns nil, and Err ErrEnded.
+// Open loads the session now. It returns an error only if the session could not be loaded: the
+// store is unavailable (ErrUnavailable) or refuses the configuration, or the record is damaged. The
+// client then gets the error answer. A session that another request has ended reads as empty: Open
+// returns nil, and Err returns ErrEnded.
 func (s *Session) Open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,14 +301,14 @@ func (s *Session) Open() error {
 	return s.loaded.err
 }
 
-// Err returns the first thing that went wrong with this session, nil if nothing did.
+// Err returns the first error of this session in this request, nil if there was none.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.problems.first
 }
 
-// IsNew reports whether the request came without a session.
+// IsNew reports whether the request came without a live session.
 func (s *Session) IsNew() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -340,8 +342,9 @@ func (s *Session) ExpiresAt() time.Time {
 	return s.source.expiresAt(rec)
 }
 
-// Handle names the session in logs and lists, "" before it is stored. It stays the same while the
-// session lives, also when its token is replaced. It opens nothing.
+// Handle returns the public name of the session, for logs and lists, or "" before the session is
+// stored. It stays the same while the session lives, also when its token is replaced. Nobody can
+// open a session with it.
 func (s *Session) Handle() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,18 +27,20 @@ var errUnbound = errors.New("session: the template is executed without a session
 //	t := template.Must(template.New("").Funcs(session.TemplateFuncs()).ParseGlob("*.html"))
 //	pages := session.NewTemplates(t)
 //
-// In the templates, {{ if session.Has "success" }}{{ session.Get "success" }}{{ end }} asks the
-// default driver's session, also if a handler used another driver with Using. There are Has, Get,
-// GetString, GetInt, GetBool, All, User (a string, "" for a visitor), Locked (a bool), FreshWithin
-// ("15m"; a bool) and ExpiresAt, which each return one value. The function works only if Templates executes the
-// template or Session.TemplateFuncs is bound; else it returns an error.
+// A template then shows a message with {{ if session.Has "success" }}{{ session.Get "success" }}{{
+// end }}. The function returns the default driver's session, also if the handler uses another
+// driver with Using. The methods Has, Get, GetString, GetInt, GetBool, All and ExpiresAt are those
+// of Session. User returns a string, "" for a visitor. Locked returns a bool. FreshWithin takes a
+// text such as "15m" and returns a bool.
+//
+// The function returns an error unless Templates executes the template or Session.TemplateFuncs has
+// bound the function.
 func TemplateFuncs() template.FuncMap {
 	return template.FuncMap{templateName: func() (templateView, error) { return templateView{}, errUnbound }}
 }
 
 // TemplateFuncs returns the function "session" bound to s, for callers who clone a template for
-// each request themselves. Most callers should use Templates, which does not clone for each
-// request.
+// each request. Most callers should use Templates, which reuses its clones.
 func (s *Session) TemplateFuncs() template.FuncMap {
 	return template.FuncMap{templateName: func() (templateView, error) { return templateView{s}, nil }}
 }
@@ -80,8 +82,8 @@ func (v templateView) FreshWithin(d string) (bool, error) {
 func (v templateView) String() string { return redactedSession }
 
 // Templates executes a set of templates with the session of each request bound to the function
-// "session". It keeps clones of the set and binds one at a time to a request. It is safe for
-// concurrent use.
+// "session". It keeps clones of the set, and each clone serves one request at a time. It is safe
+// for concurrent use.
 type Templates struct {
 	base *template.Template
 	idle chan *boundTemplate
@@ -94,8 +96,8 @@ type boundTemplate struct {
 	page    bytes.Buffer
 }
 
-// NewTemplates takes a copy of t, which must have been parsed with TemplateFuncs and not executed
-// yet: html/template cannot copy it afterwards, and NewTemplates panics.
+// NewTemplates returns Templates for a copy of t. t must have been parsed with TemplateFuncs.
+// NewTemplates panics if t was executed before, because html/template cannot copy it then.
 func NewTemplates(t *template.Template) *Templates {
 	base, err := t.Clone()
 	if err != nil {
@@ -105,8 +107,8 @@ func NewTemplates(t *template.Template) *Templates {
 }
 
 // ExecuteTemplate executes the named template with the request's session, and writes the page to w
-// once all of it is rendered. If the template fails, nothing is written. Without the middleware
-// around r the error says so.
+// once all of it is rendered. If the template fails, nothing is written. It returns an error if r
+// did not pass through the middleware.
 func (t *Templates) ExecuteTemplate(w io.Writer, r *http.Request, name string, data any) error {
 	s, ok := Lookup(r.Context())
 	if !ok {
