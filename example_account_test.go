@@ -57,7 +57,7 @@ func ExampleSession_Destroy() {
 	// Output: false true
 }
 
-// An application that keeps its users elsewhere replaces the token at every change of privilege.
+// An application that does not use Login replaces the token at every change of privilege.
 func ExampleSession_Regenerate() {
 	b := newExampleBrowser(session.Config{Default: "memory"})
 	before := b.visit(func(s *session.Session) { s.Set("name", "Ann") }).Cookies()
@@ -80,7 +80,7 @@ func ExampleSession_Remember() {
 	// Output: 30 days
 }
 
-// A change of password wants a sign-in that is not long ago.
+// A change of password needs a recent sign-in.
 func ExampleSession_FreshWithin() {
 	visits(func(s *session.Session) {
 		fmt.Println(s.FreshWithin(10 * time.Minute))
@@ -92,7 +92,7 @@ func ExampleSession_FreshWithin() {
 	// true
 }
 
-// Who has done nothing for long has to give the password again, and finds the session as it was.
+// After a time without activity the user has to sign in again. The session keeps its data.
 func ExampleSession_Locked() {
 	b := newExampleBrowser(session.Config{Default: "memory", LockAfter: 15 * time.Minute})
 	clock := sessiontest.NewClock(b.manager)
@@ -309,7 +309,7 @@ func ExampleEvent() {
 	// ended ann "logout"
 }
 
-// An audit log.
+// Events are written to an audit log.
 func ExampleEvent_Attrs() {
 	audit := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	_ = session.Config{Events: func(ctx context.Context, e session.Event) {
@@ -317,7 +317,7 @@ func ExampleEvent_Attrs() {
 	}}
 }
 
-// A log line for each operation that takes long. Module otelsession makes spans.
+// A log line for each slow operation. Module otelsession makes spans.
 func ExampleOperation() {
 	_ = session.Config{Trace: func(ctx context.Context, op session.Operation) (context.Context, func(error)) {
 		began := time.Now()
@@ -329,7 +329,7 @@ func ExampleOperation() {
 	}}
 }
 
-// How loud an operator wants to hear of each kind of event.
+// A log level for each kind of event.
 func ExampleEventKind() {
 	level := func(kind session.EventKind) slog.Level {
 		switch kind {

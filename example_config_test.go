@@ -102,7 +102,8 @@ func ExampleSecureMode_MarshalText() {
 	// Output: "always" <nil>
 }
 
-// Cookies that can be revoked: sessions stay in the browser, and redis keeps a record of those of users.
+// Cookies that can be revoked: sessions stay in the browser, and redis keeps a record of each
+// signed-in session.
 func ExampleCookieConfig() {
 	manager, err := session.NewManager(session.Config{
 		Secret: session.NewSecret(), // from the environment, in a program
@@ -113,7 +114,8 @@ func ExampleCookieConfig() {
 	// Output: true <nil>
 }
 
-// What does not fit into a cookie is refused. The handler can make room, and save again.
+// A session that does not fit into a cookie is not saved. The handler can delete a value, and save
+// again.
 func ExampleSizeError() {
 	b := newExampleBrowser(session.Config{Secret: session.NewSecret()})
 	b.visit(func(s *session.Session) {

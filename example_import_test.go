@@ -11,8 +11,8 @@ import (
 	"example.com/session"
 )
 
-// The sessions of users were in cookies. From now on they are in this process, or in redis: each one moves
-// when it is next changed.
+// Sessions move from cookies to another driver, here memory. Each session moves when it is next
+// changed.
 func ExampleFromDriver() {
 	cfg := session.Config{Default: "cookie", Secret: session.NewSecret()}
 	before, _ := session.NewManager(cfg)
@@ -99,7 +99,7 @@ func ExampleImporter() {
 	// 0
 }
 
-// What Find returns opens a session, so it prints as nothing.
+// An OldCookie may open a session, so it is printed without its content.
 func ExampleOldCookie() {
 	c := &session.OldCookie{ID: "7Yx...", Expire: []*http.Cookie{{Name: "sid", Path: "/"}}}
 	fmt.Printf("%+v\n", c)

@@ -13,7 +13,7 @@ import (
 	"example.com/session/driver"
 )
 
-// A handler makes sure of the session before it does what cannot be undone.
+// A handler loads the session before it does what cannot be undone.
 func ExampleSession_Open() {
 	visits(func(s *session.Session) {
 		if err := s.Open(); err != nil {
@@ -24,7 +24,7 @@ func ExampleSession_Open() {
 	// Output: charge the credit card
 }
 
-// A long upload stores how far it is, for other requests of the session to see.
+// A long upload stores its progress, which other requests of the session can read.
 func ExampleSession_Save() {
 	b := newExampleBrowser(session.Config{Default: "memory"})
 	b.visit(func(s *session.Session) { s.Set("percent", 0) })
@@ -61,7 +61,7 @@ func ExampleSession_Reload() {
 	// true
 }
 
-// What a request changes while its session is ended elsewhere is not stored.
+// If another request ends the session, the changes of this request are not stored.
 func ExampleSession_Err() {
 	b := newExampleBrowser(session.Config{Default: "memory"})
 	b.visit(func(s *session.Session) { s.Set("name", "Ann") })

@@ -47,7 +47,7 @@ func ExampleNewTemplates() {
 	})
 }
 
-// A page that fails leaves no half of it behind.
+// If a template fails, nothing of the page is written.
 func ExampleTemplates_ExecuteTemplate() {
 	const page = `Hello, {{ .Name.First }}`
 	pages := session.NewTemplates(template.Must(template.New("page").Funcs(session.TemplateFuncs()).Parse(page)))

@@ -22,7 +22,8 @@ type exampleBrowser struct {
 	manager *session.Manager
 }
 
-// newExampleBrowser returns a browser of a manager, which closes with the process.
+// newExampleBrowser returns a browser of a new manager. The manager is not closed: it ends with the
+// process.
 func newExampleBrowser(cfg session.Config) *exampleBrowser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -87,7 +88,7 @@ func Example() {
 	// Visit number 2.
 }
 
-// All that is wrong with a configuration is reported together.
+// NewManager reports all errors of a configuration together.
 func ExampleNewManager() {
 	_, err := session.NewManager(session.Config{Default: "memory", Lifetime: -time.Hour, StoreTimeout: -1})
 	fmt.Println(err)
@@ -112,7 +113,7 @@ func ExampleNewSecret() {
 	// Output: 43 characters
 }
 
-// One manager serves a whole program, and closes with it.
+// A program makes one manager, and closes it when it ends.
 func ExampleManager() {
 	manager, err := session.NewManager(session.Config{Default: "memory"})
 	if err != nil {

@@ -26,9 +26,9 @@ const heapSize = 64 << 20
 func main() {
 	kept := make([]byte, heapSize)
 	defer runtime.KeepAlive(kept)
-	check := flag.Bool("check", false, "measure what is promised, and fail where a number is missed")
-	short := flag.Bool("short", false, "measure for a few seconds, and fail where a number is missed by far")
-	lines := flag.Bool("redis", false, "measure what is promised of redis, and fail where a number is missed")
+	check := flag.Bool("check", false, "measure for three minutes, and fail if a limit is missed")
+	short := flag.Bool("short", false, "measure for a few seconds, and fail if a limit is missed by more than a factor of three")
+	lines := flag.Bool("redis", false, "measure redis only, and fail if a limit is missed")
 	flag.Parse()
 	if !run(*check, *short, *lines) {
 		os.Exit(1)

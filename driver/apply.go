@@ -12,14 +12,14 @@ var errOutcomeUnknown = fmt.Errorf("%w: save again after an attempt without an a
 
 var errFull = &ValueError{"save", UserKey, "the description and the user's name take more than 4096 bytes"}
 
-// Apply returns the record that the changes make of rec, which stays as it is. It is the only
-// definition of a merge. rec is nil if nothing is stored under ch.ID. If this save was applied to
-// rec before, Apply returns rec itself.
+// Apply applies the changes to rec and returns the new record. It does not modify rec. It is the
+// only definition of a merge. rec is nil if nothing is stored under ch.ID. If rec already has this
+// save, Apply returns rec itself.
 //
-// Errors: ErrNoSession if there is no record, or if it has expired, and ch does not begin a
-// session; *ConflictError; *ValueError for an increment of what is not an integer or past the range
-// of int64, and for more than 4096 bytes of Account; ErrUnavailable if nobody can tell whether an
-// earlier attempt was applied.
+// Errors: ErrNoSession if ch does not begin a session, and there is no record or it has expired;
+// *ConflictError; *ValueError if an increment meets a value that is not an integer or overflows
+// int64, or if the Account part has more than 4096 bytes; ErrUnavailable if the record no longer
+// shows whether an earlier attempt was applied.
 func (ch *Changes) Apply(rec *Record) (*Record, error) {
 	switch {
 	case rec == nil && !ch.New:

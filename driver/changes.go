@@ -2,8 +2,8 @@ package driver
 
 import "time"
 
-// Changes are one save of one request. A driver reads them and never changes them. The struct and
-// its Ops may be read by several goroutines.
+// Changes are one save of one request. A driver must not modify them. Several goroutines may read
+// them at a time.
 type Changes struct {
 	redacted
 
@@ -13,22 +13,23 @@ type Changes struct {
 	New    bool // begins a session: nothing may be stored under ID, except what has expired
 	Use    bool // counts as use
 
-	// Retried is set if an earlier attempt of this save had no answer. Since is the number of the
+	// Retried is set if an earlier attempt of this save got no answer. Since is the number of the
 	// last save that the request knew before the first attempt. With both, Apply detects that an
-	// earlier attempt may have been applied and forgotten.
+	// earlier attempt may have been applied and is no longer among the remembered saves.
 	Retried bool
 	Since   uint64
 
-	// Expect must be accepted by the record. If New is set, it is remembered as replaced instead.
+	// Expect is the digest of a secret that the record must accept. If New is set, the new record
+	// remembers it as replaced instead.
 	Expect Digest
 
-	// Install becomes an accepted secret, beside those that are there, or in their place if
-	// Replace is set. A zero Install installs none.
+	// Install is the digest of a secret that the record will accept, in addition to the present
+	// ones, or in place of them if Replace is set. The zero Digest installs none.
 	Install Digest
 	Replace bool
 
-	// Restart begins the lifetime anew. Limits become the session's limits. Without Restart they
-	// are ignored if Session.Remember set either's: those of the record or these.
+	// Restart begins the lifetime anew. Limits replace the limits of the record. Without Restart
+	// they are ignored if the record's or these were set by Session.Remember.
 	Restart bool
 	Limits  Limits
 

@@ -2,12 +2,12 @@
 // database/sql/driver is to database/sql. Applications do not need it.
 //
 // Authors of a store implement [Store], which keeps bytes under keys; session.StoreDriver makes a
-// complete [Driver] of it. A Store that can compare and swap in one round trip implements
-// [Swapper] too. Authors who need full control implement Driver, and [Index] to list and end a
-// user's sessions. Package drivertest checks either kind.
+// complete [Driver] of it. A Store that can compare and swap in one round trip implements [Swapper]
+// too. Authors who need full control implement Driver, and [Index] to list and end a user's
+// sessions. Package drivertest tests both.
 //
-// The idea that everything rests on: a [Record] is immutable, a session is a record plus the
-// changes of one request, and a driver applies [Changes] to whatever the record is by then. So two
+// The contract rests on one idea. A [Record] is immutable. A request sees a record plus its own
+// [Changes]. A driver applies these changes to the record that is stored at that moment. So two
 // requests that write different keys of one session both keep their writes.
 //
 // This package has no clock, no I/O and no HTTP: times are arguments.
@@ -18,33 +18,35 @@ import (
 	"time"
 )
 
-// A Driver keeps records under ids. It never sees a cookie or a secret, and it has no clock but
-// the now that it is given. Most authors should write a Store.
+// A Driver keeps records under ids. It never sees a cookie or a secret, and it takes the time from
+// its arguments. Most authors should write a Store.
 //
-// A Driver is safe for concurrent use. It does not keep ctx, and it returns when ctx ends. An error
-// that this package does not define is taken for ErrUnavailable.
+// A Driver must be safe for concurrent use. Its methods must not keep ctx, and must return when ctx
+// ends. Session treats an error that this package does not define as ErrUnavailable.
 type Driver interface {
 	// Load returns the record under id. It stores nothing, so it does not count as use. It may
-	// return a record whose limits have passed: the caller judges them.
+	// return an expired record: the caller checks the limits.
 	//
-	// Errors: ErrNoSession if there is no record; an *EndedError while a tombstone stands under
-	// id; ErrDamaged if what is stored cannot be decoded.
+	// Errors: ErrNoSession if there is no record; an *EndedError if there is a tombstone under id;
+	// ErrDamaged if the stored bytes cannot be decoded.
 	Load(ctx context.Context, id ID, now time.Time) (*Record, error)
 
-	// Save stores what ch.Apply makes of the record as it is by then, in one atomic step, and
-	// returns the record as stored. base is the record that the caller knows; it lets a driver
-	// that compares and swaps try without a look-up. It is nil if ch begins a session.
+	// Save applies ch to the record that is stored at that moment (see Changes.Apply) and stores
+	// the result, in one atomic step. It returns the stored record. base is the record that the
+	// caller has loaded; with it a driver can compare and swap without a look-up. base is nil if ch
+	// begins a session.
 	//
-	// An error of ch.Apply is returned as it is, and nothing is stored. Further errors are those
-	// of Load. A nil error means that the record is stored; after ErrUnavailable the outcome is
-	// unknown, and the caller may call Save again with the same ch.Number.
+	// If ch.Apply returns an error, Save returns it unchanged and stores nothing. Other errors are
+	// those of Load. A nil error means that the record is stored. After ErrUnavailable the outcome
+	// is unknown, and the caller may call Save again with the same ch.Number.
 	Save(ctx context.Context, base *Record, ch *Changes) (*Record, error)
 
-	// End replaces the record under e.ID with a tombstone, if e.Allows the record as it is by
-	// then, in one atomic step. It returns the record that it ended, nil if there was none. base
-	// is the record that the caller knows, or nil. A tombstone that stands longer than e asks for
-	// stays as it is. A damaged record is ended without asking. After a nil error nothing but the
-	// tombstone is left of an ended record.
+	// End replaces the record under e.ID with a tombstone, which marks the session as ended for
+	// e.For. It does so in one atomic step, and only if e.Allows the record that is stored at that
+	// moment. It returns the record that it ended, nil if there was none. base is the record that
+	// the caller has loaded, or nil. A tombstone that lasts longer than e.For is left unchanged. A
+	// damaged record is ended without a call of e.Allows. After a nil error only the tombstone is
+	// left of an ended record.
 	End(ctx context.Context, base *Record, e *Ending) (*Record, error)
 }
 
@@ -54,10 +56,10 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
-// A Clock is a Driver whose store has a clock of its own, such as a redis server. All times
-// passed to such a driver, and all in its records, are times of that clock.
+// A Clock is a Driver whose store has a clock of its own, such as a redis server. All times passed
+// to such a driver, and all times in its records, are of that clock.
 type Clock interface {
-	// Time returns what the store's clock shows when this process's clock shows local.
+	// Time converts a time of this process's clock to the store's clock.
 	Time(local time.Time) time.Time
 }
 

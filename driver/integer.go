@@ -8,9 +8,9 @@ import (
 // FormatInt returns the encoded form of an integer: its decimal text.
 func FormatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
-// ParseInt returns the integer that an encoded value stands for. It reads the form of FormatInt,
-// and that of a float, '~' and its shortest text, if the float is a whole number within 2^53. It
-// accepts no other spelling of a number.
+// ParseInt returns the integer that an encoded value stands for. It accepts the form of FormatInt.
+// It also accepts an encoded float ('~' and the shortest decimal text) that is a whole number of at
+// most 2^53 in magnitude. It accepts no other spelling of a number.
 func ParseInt(encoded string) (n int64, ok bool) {
 	if encoded == "" {
 		return 0, false

@@ -20,7 +20,7 @@ func (m Milli) Time() time.Time {
 type Limits struct {
 	Lifetime   time.Duration // since it began, or since a sign-in or Remember began it anew
 	Idle       time.Duration // since it was last used
-	Remembered bool          // Session.Remember set them: those of the configuration do not apply
+	Remembered bool          // set by Session.Remember: the configured limits do not apply
 }
 
 // end returns the end of whichever limit ends first.

@@ -136,7 +136,7 @@ func (op *Op) add(values []cursor) (int64, error) {
 	return AddInts(op.Key, n, op.By)
 }
 
-// AddInts returns a + b, or a *ValueError naming key if the sum is past the range of int64.
+// AddInts returns a + b, or a *ValueError that names key if the sum overflows int64.
 func AddInts(key string, a, b int64) (int64, error) {
 	if b > 0 && a > math.MaxInt64-b || b < 0 && a < math.MinInt64-b {
 		return 0, &ValueError{"increment", key, "the sum is past the range of int64"}

@@ -118,8 +118,8 @@ func (r *Record) Accepts(d Digest) bool {
 	return accepted
 }
 
-// ReplacedAt returns when a secret was replaced that opened the record before. ok is false if the
-// secret is accepted, unknown, or was forgotten.
+// ReplacedAt returns when the secret with digest d was replaced. ok is false if the record still
+// accepts the secret, or does not remember it.
 func (r *Record) ReplacedAt(d Digest) (at time.Time, ok bool) {
 	for c := range r.allCredentials() {
 		if subtle.ConstantTimeCompare(c.Digest[:], d[:]) == 1 && c.Replaced {
@@ -224,7 +224,7 @@ func (r *Record) Flash() iter.Seq[FlashValue] {
 // HasFlash reports whether there is flash, whether or not its FlashTTL has passed.
 func (r *Record) HasFlash() bool { return r.packed[r.body] != 0 }
 
-// WithIdentity returns a copy of r with the secrets and account part of another record.
+// WithIdentity returns a copy of r with the secrets and the Account part of another record.
 func (r *Record) WithIdentity(of *Record) *Record {
 	front, identity := r.packed[:r.credentials-1], of.packed[of.credentials-1:of.body]
 	shift := r.credentials - of.credentials
@@ -234,7 +234,8 @@ func (r *Record) WithIdentity(of *Record) *Record {
 	}
 }
 
-// WithUsedAt returns a copy of r that was last used at a time, for a driver that keeps it apart.
+// WithUsedAt returns a copy of r whose last use is at, for a driver that stores the last use
+// elsewhere.
 func (r *Record) WithUsedAt(at time.Time) *Record {
 	next := *r
 	used := binary.BigEndian.AppendUint64(make([]byte, 0, 8), uint64(MilliOf(at)))
@@ -301,8 +302,9 @@ func flashOf(body string) string {
 	return body[:len(body)-len(c.rest)]
 }
 
-// ParseRecord reads the stored form, and nothing else: every accepted input is its own stored form.
-// It checks each length against the bytes present, and copies data once. Its error is ErrDamaged.
+// ParseRecord decodes the stored form. The form is canonical: AppendBinary returns every accepted
+// input unchanged. ParseRecord checks each length against the bytes present, and copies data. Its
+// error is ErrDamaged.
 func ParseRecord(data []byte) (*Record, error) {
 	r := &Record{packed: string(data)}
 	if !r.parse() {

@@ -16,7 +16,7 @@ type redacted struct{}
 // Format prints no content.
 func (redacted) Format(f fmt.State, _ rune) { io.WriteString(f, redactedText) }
 
-// String returns no content; templates print a pointer by it.
+// String returns no content. Templates that print a pointer call it.
 func (redacted) String() string { return redactedText }
 
 // MarshalJSON encodes no content.

@@ -1,5 +1,5 @@
-// Package goredis lets session's redis driver talk through a client of github.com/redis/go-redis:
-// to a cluster, to a Sentinel set, or through the client that an application already has.
+// Package goredis lets session's redis driver use a client of github.com/redis/go-redis: to connect
+// to a cluster or through Sentinel, or to share the client that an application already has.
 //
 //	manager, err := session.NewManager(session.Config{
 //		Default: "redis",
@@ -7,17 +7,17 @@
 //	})
 //
 // client is any [redis.UniversalClient]: the result of [redis.NewClient], [redis.NewClusterClient],
-// [redis.NewFailoverClient] or [redis.NewUniversalClient]. Its own options say how it connects, how
-// often it retries and how long it waits. Config.StoreTimeout bounds all of that for each
-// operation. The caller keeps the client and closes it.
+// [redis.NewFailoverClient] or [redis.NewUniversalClient]. Its options say how it connects, how
+// often it retries and how long it waits. Config.StoreTimeout limits each operation as a whole. The
+// caller closes the client.
 //
-// Set ContextTimeoutEnabled: without it each command needs a goroutine of its own, and takes about
-// twice as long if redis is near.
+// Set ContextTimeoutEnabled in the client's options. Without it each command needs a goroutine of
+// its own, and takes about twice as long if redis replies quickly.
 //
-// Each command and script works on one key, so slots do not matter. In a cluster leave ReadOnly,
-// RouteByLatency and RouteRandomly off: a replica refuses to load sessions. The clocks of the
-// masters must agree within a second.
+// Each command and script works on one key, so the slots of a cluster do not matter. In a cluster
+// leave ReadOnly, RouteByLatency and RouteRandomly off: loading a session from a replica fails. The
+// clocks of the masters must agree within a second.
 //
-// A client that retries, or that follows a slot to another server, stores nothing twice: each save
-// has a number that the record remembers.
+// A save is not applied twice if the client retries it or follows a slot to another server: each
+// save has a number that the record remembers.
 package goredis

@@ -7,14 +7,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Client is a session.RedisClient that talks through a client of go-redis. It is safe for
-// concurrent use.
+// A Client is a session.RedisClient that uses a client of go-redis. It is safe for concurrent use.
 type Client struct {
 	client         redis.UniversalClient
 	meetsDeadlines bool
 }
 
-// New returns a Client that talks through client, which stays the caller's to close.
+// New returns a Client that uses client. The caller closes client.
 func New(client redis.UniversalClient) *Client {
 	return &Client{client: client, meetsDeadlines: meetsDeadlines(client)}
 }
@@ -32,9 +31,9 @@ func meetsDeadlines(client redis.UniversalClient) bool {
 	return false
 }
 
-// Do sends a command and returns its reply. If ContextTimeoutEnabled is set, go-redis itself
-// returns when the deadline of ctx has passed. Otherwise another goroutine waits for the reply,
-// which takes longer, and Do returns when ctx ends; go-redis then ends with its own time-outs.
+// Do sends a command and returns its reply. It returns when ctx ends. If ContextTimeoutEnabled is
+// not set, another goroutine waits for the reply, which takes longer; after ctx has ended, this
+// goroutine ends with the timeouts of go-redis.
 func (c *Client) Do(ctx context.Context, args ...any) (any, error) {
 	if _, ok := ctx.Deadline(); ok && c.meetsDeadlines {
 		return c.do(ctx, args)

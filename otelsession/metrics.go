@@ -16,7 +16,7 @@ import (
 )
 
 // Produce returns the metrics of the manager, for a reader. It implements metric.Producer. Before
-// NewManager there are none.
+// NewManager it returns none.
 func (t *Telemetry) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

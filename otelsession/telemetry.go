@@ -1,40 +1,41 @@
 // Package otelsession reports to OpenTelemetry what package session does: a span for each operation
-// of a driver, an event on the span of the request for each turn in the life of a session, and
-// metrics. Package example.com/session itself does not need OpenTelemetry.
+// of a driver, an event on the span of the request for each session.Event, and metrics. Package
+// example.com/session itself does not need OpenTelemetry.
 //
 //	telemetry := otelsession.New(nil)
 //	exporter, err := prometheus.New(prometheus.WithProducer(telemetry))
 //	manager, err := telemetry.NewManager(session.Config{Default: "redis"})
 //
-// Any reader of metrics takes a Telemetry as its producer, such as
-// metric.NewPeriodicReader(exporter, metric.WithProducer(telemetry)) for OTLP.
+// A Telemetry is a metric.Producer, so any reader of metrics accepts it. For OTLP write
+// metric.NewPeriodicReader(exporter, metric.WithProducer(telemetry)).
 //
 // # Spans
 //
 // The spans are called "session load", "session save" and "session end". They are children of the
 // span in the request's context, and parents of those of the redis or SQL client. Drivers without
 // I/O have none. Attributes: session.id, which is the handle of the session and opens nothing;
-// session.driver; and error.type if the operation failed. Nothing to find is not a failure.
+// session.driver; and error.type if the operation failed. A load that finds no session has not
+// failed.
 //
 // # Events
 //
-// Each session.Event is an event on the span of its request. Those that begin a session are
-// session.start and those that end one session.end, as the semantic conventions for sessions say;
-// others are session.login, session.tampered and so on. Attributes: session.id, session.driver,
-// session.event (the kind) and session.reason. Users are left out, because they are personal data:
-// write them to an audit log with Config.Events.
+// Each session.Event is an event on the span of its request. An event that begins a session is
+// called session.start, and one that ends a session session.end, as the semantic conventions for
+// sessions say. Other names are session.login, session.tampered and so on. Attributes: session.id,
+// session.driver, session.event (the kind) and session.reason. Users are left out, because they are
+// personal data: write them to an audit log with Config.Events.
 //
 // # Metrics
 //
-// Every number of session.Stats is a metric with the attribute session.driver: the counters, as
-// session.loads and session.late_changes; the gauges session.sessions and session.outage, which is
-// 1 in an outage; and the histogram session.operation.duration in seconds, whose attribute
-// session.operation is load or save, endings included. session.failed counts requests and has no
-// driver. session.events counts events, by session.event, session.driver and session.reason. An
-// operation costs nothing more than without metrics, because the numbers are read when a reader
-// collects. The default exporter of Prometheus calls them session_loads_total,
-// session_operation_duration_seconds and so on. docs/operations.md of the library explains them, and
-// has alerts and a dashboard.
+// Every number of session.Stats is a metric with the attribute session.driver. The counters are
+// named session.loads, session.late_changes and so on. The gauges are session.sessions and
+// session.outage, which is 1 in an outage. The histogram session.operation.duration is in seconds;
+// its attribute session.operation is load or save, and save includes endings. session.failed counts
+// requests and has no attribute session.driver. session.events counts events, by session.event,
+// session.driver and session.reason. Metrics cost an operation nothing, because the numbers are
+// read when a reader collects. The default exporter of Prometheus names them session_loads_total,
+// session_operation_duration_seconds and so on. docs/operations.md of the library explains them,
+// and has alerts and a dashboard.
 package otelsession
 
 import (
@@ -89,8 +90,8 @@ func New(provider trace.TracerProvider, attrs ...attribute.KeyValue) *Telemetry 
 	return &Telemetry{tracer: provider.Tracer(scope), attrs: attrs, began: time.Now(), events: make(map[countedEvent]int64)}
 }
 
-// NewManager is session.NewManager for a manager that t reports on. cfg.Events and cfg.Trace are
-// called too. A second call replaces the manager whose numbers are the metrics.
+// NewManager calls session.NewManager, and makes t report on the new manager. cfg.Events and
+// cfg.Trace are still called. After a second call, the metrics are those of the second manager.
 func (t *Telemetry) NewManager(cfg session.Config) (*session.Manager, error) {
 	if events := cfg.Events; events != nil {
 		cfg.Events = func(ctx context.Context, e session.Event) { t.event(ctx, e); events(ctx, e) }

@@ -16,7 +16,7 @@ import (
 )
 
 // A Browser is a client of a real server on a loopback port. It keeps cookies, and returns a
-// redirect without following it. A request that gets no response fails the test at once, so the
+// redirect without following it. If a request gets no response, the test fails at once, so the
 // methods must be called from the test's own goroutine. Client may be used from any goroutine.
 type Browser struct {
 	Client *http.Client
@@ -42,8 +42,8 @@ func (b *Browser) Another() *Browser {
 	return &Browser{Client: &client, URL: b.URL, t: b.t}
 }
 
-// SignIn signs the browser in as a user of a manager, without a sign-in page: its next requests to a handler
-// under m's middleware are that user's. Further calls sign in again, as a user would.
+// SignIn signs the browser in as a user of m, without a sign-in page. Its next requests to a
+// handler behind m's middleware are that user's. Each further call signs in again, as a user would.
 func (b *Browser) SignIn(m *session.Manager, user string) {
 	b.t.Helper()
 	address, err := url.Parse(b.URL)
@@ -71,7 +71,7 @@ type Page struct {
 	Text string // the body
 }
 
-// Cookie returns the cookie of a name that the response sets, nil if it sets none.
+// Cookie returns the cookie with this name that the response sets, nil if it sets none.
 func (p Page) Cookie(name string) *http.Cookie {
 	for _, c := range p.Cookies() {
 		if c.Name == name {

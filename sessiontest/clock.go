@@ -8,13 +8,14 @@ import (
 	"example.com/session/internal/hooks"
 )
 
-// A Clock is the time of a manager. It begins at the present and stands still until the test moves it, so
-// that a test sees limits expire without sleeping. It may be used by several goroutines.
+// A Clock is the clock of a manager in a test. It begins at the present time and stands still until
+// the test moves it, so that sessions expire without a sleep. It is safe for concurrent use.
 type Clock struct{ nanoseconds atomic.Int64 }
 
-// NewClock gives a manager a clock of its own. It must be called before the manager serves a request. Browsers
-// and redis servers keep their own time: with them, use the memory driver, or cookies without Max-Age. In a
-// bubble of testing/synctest no Clock is needed, because the system's clock stands still there.
+// NewClock gives a manager a clock of its own. It must be called before the manager serves a
+// request. Redis servers and browsers use their own clocks, which it does not move. So use another
+// driver than redis, and CookieAttributes.SessionOnly if browsers take part. In a bubble of
+// testing/synctest no Clock is needed, because the clock of package time is fake there.
 func NewClock(m *session.Manager) *Clock {
 	c := new(Clock)
 	c.nanoseconds.Store(time.Now().UnixNano())

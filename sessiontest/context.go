@@ -17,19 +17,19 @@ import (
 //	save(httptest.NewRecorder(), httptest.NewRequest("POST", "/save", nil).WithContext(ctx))
 //	assert.Equal(t, "Saved!", session.FromContext(ctx).Get("success"))
 //
-// The session holds the values, and belongs to a memory manager of its own. Without values it is
-// the session of a visitor, and nothing is stored yet. The test sees at once what a handler
-// changes, including flash, which does not expire here.
+// The session holds the values. It belongs to a manager of its own with the memory driver. If
+// values is empty, it is the session of a new visitor, and nothing is stored yet. The test sees at
+// once what a handler changes, including flash, which does not expire here.
 //
 // The context stands for one request whose response header has not been sent: writing to the
-// recorder of a handler does not commit it. What takes effect at commit, such as the new limits
-// of Remember, needs [session.Session.Save]. There are no cookies to look at. The request is
-// committed when the test ends. If that fails, as with a value that cannot be encoded, so does
-// the test. To test cookies, or several requests, use [NewBrowser].
+// recorder of a handler does not commit it. What takes effect at commit, such as the new limits of
+// Remember, needs [session.Session.Save]. There are no cookies. The request is committed when the
+// test ends. If the commit fails, for example because a value cannot be encoded, the test fails. To
+// test cookies, or several requests, use [NewBrowser].
 //
 // FromContext, FromRequest, Lookup, typed keys and Templates find the session, and Using finds
-// those of the memory and the cookie driver. The FromContext method of another manager does not
-// find it. Several goroutines may use the context.
+// those of the memory and the cookie driver. Manager.FromContext of another manager does not find
+// it. The context is safe for concurrent use.
 func Context(t testing.TB, values map[string]any) context.Context {
 	t.Helper()
 	return newContext(t, func(s *session.Session) {

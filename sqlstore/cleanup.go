@@ -75,8 +75,8 @@ func (d Dialect) nowMilli() string {
 	return "(CAST(strftime('%s', 'now') AS INTEGER) * 1000 - " + back + ")"
 }
 
-// CleanupSQL returns statements that remove all expired rows, by the clock of the database, to be run
-// from cron or pg_cron where Options.CleanupInterval is negative.
+// CleanupSQL returns statements that remove all expired rows, by the clock of the database. Run
+// them from cron or pg_cron if Options.CleanupInterval is negative.
 func (d *Driver) CleanupSQL() []string {
 	var all []string
 	for _, c := range d.table.text.cleanups {
@@ -85,8 +85,8 @@ func (d *Driver) CleanupSQL() []string {
 	return all
 }
 
-// Cleanup removes the expired rows that are there, in batches with pauses in between, and returns how
-// many it has removed. Several processes may do so at once.
+// Cleanup removes all expired rows, in batches with pauses in between, and returns their number.
+// Several processes may run it at the same time.
 func (d *Driver) Cleanup(ctx context.Context) (removed int64, err error) { return d.table.cleanup(ctx) }
 
 func (t *table) cleanup(ctx context.Context) (removed int64, err error) {

@@ -11,7 +11,7 @@ import (
 // A Dialect is a kind of database.
 type Dialect int
 
-// The dialects. MariaDB is MySQL.
+// The dialects. For MariaDB use MySQL.
 const (
 	Postgres Dialect = iota + 1 // PostgreSQL 11 or later
 	MySQL                       // MySQL 8.0, MariaDB 10.6, or later

@@ -10,14 +10,14 @@
 //	})
 //	defer store.Close()
 //
-// A session is one row. Loading it is one SELECT by the primary key. A save is one UPDATE that
-// compares the version of the row, so no lock is held between two statements and no write of another
-// request is lost. Beginning a session is one INSERT. Only sign-ins and EndAll take a transaction,
-// for the list of the user's sessions.
+// A session is one row. A load is one SELECT by the primary key. The first save of a session is one
+// INSERT. Each further save is one UPDATE that compares the version of the row (compare-and-swap),
+// so no lock is held between two statements and no write of another request is lost. Only sign-ins,
+// EndOthers and EndAll use a transaction, for the list of the user's sessions.
 //
-// Errors that a database reports while requests compete (serialization failures, deadlocks, a busy
-// SQLite) are retried until the context ends, which Config.StoreTimeout bounds. A statement whose
-// connection broke is sent again, because repeating it changes nothing.
+// If concurrent requests make a statement fail (serialization failure, deadlock, busy SQLite), it
+// is retried until the context ends; Config.StoreTimeout sets its deadline. A statement whose
+// connection broke is sent again, which is safe because each statement can be repeated.
 //
 // The clocks of all processes must agree within five minutes. docs/sql.md has the set-up, sizes and
 // what to monitor.

@@ -93,9 +93,9 @@ func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) erro
 		user, now.UnixMicro(), now.Add(rememberEnding).UnixMilli())
 }
 
-// EndUser implements driver.UserEnder in a transaction of four statements, however many sessions there
-// are. A tombstone takes the place of each record. An entry whose session has ended already, or is
-// another user's, costs one statement more.
+// EndUser implements driver.UserEnder in a transaction of four statements, however many sessions
+// there are. A tombstone takes the place of each record. If an entry's session has ended already,
+// or is another user's, one more statement is needed.
 func (d *Driver) EndUser(ctx context.Context, user string, e *driver.Ending, keep driver.ID) (ended []*driver.Record, err error) {
 	err = d.table.transact(ctx, "end the sessions of a user", func(ctx context.Context, tx *sql.Tx) (err error) {
 		ended, err = d.table.endUser(ctx, tx, user, e, keep)

@@ -95,8 +95,8 @@ CREATE INDEX {users index} ON {users} (ends_ms)`
 	writeVersion  = `INSERT INTO {schema} (version) VALUES (?)`
 )
 
-// Schema returns the statements that create the tables, each followed by a semicolon, for those who
-// run migrations themselves.
+// Schema returns the statements that create the tables, each followed by a semicolon, for
+// applications that run migrations themselves.
 func (d *Driver) Schema() string {
 	t := &d.table
 	statements := []string{t.dialect.fill(t.names, createVersion)}
@@ -108,10 +108,10 @@ func (d *Driver) Schema() string {
 	return strings.Join(statements, ";\n\n") + ";\n"
 }
 
-// Migrate creates the tables, or upgrades those of an earlier version, through db, which may be a
-// connection with more rights than that of New. Processes that start together take turns. If there
-// is nothing to do, one SELECT is sent. Tables of a later version are left as they are. In SQLite
-// Migrate also sets the journal mode of the file to WAL.
+// Migrate creates the tables, or upgrades those of an earlier version. db may have more rights than
+// the one passed to New. Processes that start together take turns. If there is nothing to do,
+// Migrate sends one SELECT. Tables of a later version are left unchanged. In SQLite Migrate also
+// sets the journal mode of the file to WAL.
 func (d *Driver) Migrate(ctx context.Context, db *sql.DB) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -18,24 +18,25 @@ import (
 
 // Options are settings of a Driver. The zero value is right for most applications.
 type Options struct {
-	// Table is the name of the table of sessions, "session_store" by default, 1 to 40 bytes. The
-	// list of users' sessions is in a table of this name with "_user" behind it, the version of the
-	// schema in one with "_schema".
+	// Table is the name of the table of sessions, of 1 to 40 bytes. Empty means "session_store".
+	// The list of users' sessions is in a table of this name with "_user" appended, and the version
+	// of the schema in one with "_schema" appended.
 	Table string
 
-	// Schema is the PostgreSQL schema of the tables, or the MySQL database. If it is empty, the
-	// connection chooses. SQLite has none.
+	// Schema is the PostgreSQL schema or the MySQL database that has the tables. Empty means the
+	// default of the connection. It must be empty for SQLite.
 	Schema string
 
-	// CleanupInterval is about how often a goroutine removes expired rows, 10 minutes by default.
-	// A negative value starts none: then call Cleanup, or run the statements of CleanupSQL.
+	// CleanupInterval is the average time between two cleanups by a goroutine that removes expired
+	// rows. Zero means 10 minutes. Negative means no goroutine: then call Cleanup, or run the
+	// statements of CleanupSQL.
 	CleanupInterval time.Duration
 
-	// CleanupBatch is how many rows one statement removes, 500 by default, 10 in SQLite, where other
-	// writers wait meanwhile.
+	// CleanupBatch is the number of rows that one statement removes. Zero means 500, or 10 in
+	// SQLite, where other writers wait meanwhile.
 	CleanupBatch int
 
-	// Logger is told when a cleanup fails. The default is slog.Default.
+	// Logger receives a warning when a cleanup fails. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -64,9 +65,9 @@ var (
 	_ io.Closer        = (*Driver)(nil)
 )
 
-// New returns a Driver for Config.Drivers. It validates its arguments, sends nothing to the database,
-// and starts the cleanup, which Close stops. The tables must exist before the first request: see
-// Migrate. db stays the caller's to close, after the Driver.
+// New returns a Driver for Config.Drivers. It validates its arguments, sends nothing to the
+// database, and starts the cleanup, which Close stops. The tables must exist before the first
+// request: see Migrate. The caller closes db, after the Driver.
 func New(db *sql.DB, dialect Dialect, o Options) (*Driver, error) {
 	o.Table = cmp.Or(o.Table, defaultTable)
 	o.CleanupInterval = cmp.Or(o.CleanupInterval, defaultInterval)
@@ -135,13 +136,13 @@ func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending)
 	return d.sessions.End(ctx, base, e)
 }
 
-// Ping reads from both tables, and changes rows in them that do not exist. Its error wraps
-// driver.ErrMisconfigured if a table, a column or a right is missing, if the server is a read-only
-// replica, or if a file of SQLite is not in WAL mode.
+// Ping reads from both tables, and updates rows that do not exist, to check the right to write. Its
+// error wraps driver.ErrMisconfigured if a table, a column or a right is missing, if the server is
+// a read-only replica, or if a file of SQLite is not in WAL mode.
 func (d *Driver) Ping(ctx context.Context) error { return d.sessions.Ping(ctx) }
 
-// Close stops the cleanup and waits until it has. Sessions can still be loaded and saved. Close may be
-// called more than once. Its error is always nil.
+// Close stops the cleanup and waits until it has stopped. Sessions can still be loaded and saved.
+// Close may be called more than once. Its error is always nil.
 func (d *Driver) Close() error {
 	d.cleaner.stop()
 	d.table.prepared.close()

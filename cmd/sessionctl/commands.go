@@ -54,7 +54,7 @@ func (t *tool) show(ctx context.Context, args []string) error {
 	case errors.As(err, &ended):
 		return fmt.Errorf("%w: %v ago", err, ended.Ago.Round(time.Second))
 	case errors.Is(err, session.ErrNoSession):
-		return fmt.Errorf("%w: it ended or expired, or is under another -url or -namespace", err)
+		return fmt.Errorf("%w: it has ended or expired, or -url or -namespace is wrong", err)
 	case err != nil:
 		return err
 	}
@@ -155,7 +155,7 @@ func (t *tool) end(ctx context.Context, args []string) error {
 	}
 	err := t.manager.End(ctx, args[0], args[1])
 	if errors.Is(err, session.ErrNoSession) {
-		return fmt.Errorf("%w of this user: it ended or expired, or -url, -namespace or -prefix is another", err)
+		return fmt.Errorf("%w of this user: it has ended or expired, or -url, -namespace or -prefix is wrong", err)
 	}
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (t *tool) end(ctx context.Context, args []string) error {
 	return t.print(ending{args[1:]}, [][]any{{"ended", args[1]}})
 }
 
-// endAll also makes sign-ins fail that are under way, so it does not matter if none is listed.
+// endAll also makes running sign-ins fail, so it is of use even if no session is listed.
 func (t *tool) endAll(ctx context.Context, args []string) error {
 	infos, err := t.manager.Sessions(ctx, args[0])
 	if err != nil {

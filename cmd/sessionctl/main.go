@@ -1,16 +1,16 @@
-// Sessionctl looks at, lists and ends the sessions that an application keeps in redis, for its
-// operators. It shows what a session holds, and never a token, a secret or a hash of one.
+// Sessionctl shows, lists, counts and ends the sessions that an application keeps in redis. It is
+// for operators. It shows the values of a session, but never a token, a secret or a hash of one.
 //
-//	sessionctl [flags] show HANDLE      what one session holds
-//	sessionctl [flags] list USER        the sessions that a user is signed in with
+//	sessionctl [flags] show HANDLE      show one session
+//	sessionctl [flags] list USER        list the sessions that a user is signed in with
 //	sessionctl [flags] end USER HANDLE  end one of them
-//	sessionctl [flags] end-all USER     end all of them, and sign-ins that are under way
-//	sessionctl [flags] count            how many sessions there are
+//	sessionctl [flags] end-all USER     end all of them, and make running sign-ins fail
+//	sessionctl [flags] count            count sessions, ended sessions and users
 //
-// A handle is the name of a session in logs, events and lists, 22 characters long.
+// A handle is the public name of a session in logs, events and lists. It has 22 characters.
 //
-// The exit code is 0 if all went well, 1 if it did not, 2 if the command line is wrong, and 3 if
-// there is no such session.
+// The exit code is 0 for success, 1 for a failure, 2 for a wrong command line, and 3 if there is no
+// such session.
 package main
 
 import (
@@ -38,11 +38,11 @@ const (
 
 const usage = `usage: sessionctl [flags] COMMAND
 
-  show HANDLE      what one session holds
-  list USER        the sessions that a user is signed in with
+  show HANDLE      show one session
+  list USER        list the sessions that a user is signed in with
   end USER HANDLE  end one of them
-  end-all USER     end all of them, and sign-ins that are under way
-  count            how many sessions there are
+  end-all USER     end all of them, and make running sign-ins fail
+  count            count sessions, ended sessions and users
 
 flags:
 `
@@ -100,10 +100,10 @@ func run(ctx context.Context, args []string, url string, stdout, stderr io.Write
 	c, known := commands[name]
 	switch {
 	case !known:
-		fmt.Fprintf(stderr, "sessionctl: %q is no command: sessionctl -h lists them\n", name)
+		fmt.Fprintf(stderr, "sessionctl: unknown command %q: sessionctl -h lists the commands\n", name)
 		return misused
 	case len(args) != c.args:
-		fmt.Fprintf(stderr, "sessionctl: %s takes %d arguments, not %d; flags stand before it: see sessionctl -h\n", name, c.args, len(args))
+		fmt.Fprintf(stderr, "sessionctl: %s takes %d arguments, not %d; flags go before the command: see sessionctl -h\n", name, c.args, len(args))
 		return misused
 	}
 	if t.url == "" {
@@ -146,8 +146,8 @@ func (t *tool) flags(stderr io.Writer) *flag.FlagSet {
 	f.StringVar(&t.url, "url", "", "`URL` of redis, such as rediss://user:password@host:6379/1\n"+
 		"(default $"+urlVariable+", or redis://127.0.0.1:6379)")
 	f.StringVar(&t.namespace, "namespace", "", "RedisConfig.Namespace of the application")
-	f.StringVar(&t.prefix, "prefix", "s_", "CookieAttributes.Prefix of the application; lists depend on it")
-	f.StringVar(&t.ca, "tls-ca", "", "PEM `file` with the root certificates for rediss://")
+	f.StringVar(&t.prefix, "prefix", "s_", "CookieAttributes.Prefix of the application, for list, end and end-all")
+	f.StringVar(&t.ca, "tls-ca", "", "PEM `file` with root certificates, for rediss://")
 	f.DurationVar(&t.timeout, "timeout", time.Minute, "how long the command may take")
 	f.BoolVar(&t.json, "json", false, "print JSON")
 	f.Usage = func() {
@@ -165,7 +165,7 @@ const longest = 400 * 24 * time.Hour
 // CookieConfig.Revocation checks there.
 func (t *tool) open() (err error) {
 	if t.timeout <= 0 {
-		return usageError("-timeout is not positive")
+		return usageError("-timeout must be positive")
 	}
 	cfg := session.Config{
 		Default: "redis", Lifetime: longest, IdleTimeout: longest, Secret: session.NewSecret(),
@@ -194,8 +194,8 @@ func (t *tool) close() {
 func parseHandle(text string) (driver.ID, error) {
 	id, ok := driver.ParseID(text)
 	if !ok {
-		return id, usageError(fmt.Sprintf("a handle has 22 characters, and this text of %d is none: logs, events and "+
-			"`sessionctl list` show handles; the value of a cookie is a token, which is nobody's to know", len(text)))
+		return id, usageError(fmt.Sprintf("a handle has 22 characters, but this text of %d is not a handle: logs, events and "+
+			"`sessionctl list` show handles; the value of a cookie is a token, and must not be shown to anybody", len(text)))
 	}
 	return id, nil
 }

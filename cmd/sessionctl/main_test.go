@@ -287,9 +287,9 @@ func TestWrongCommandLinesSayWhatIsWrong(t *testing.T) {
 	}{
 		{name: "help", args: []string{"-h"}, code: done, want: "usage: sessionctl"},
 		{name: "nothing", code: misused, want: "usage: sessionctl"},
-		{name: "an unknown command", args: []string{"shwo"}, code: misused, want: `"shwo" is no command`},
+		{name: "an unknown command", args: []string{"shwo"}, code: misused, want: `unknown command "shwo"`},
 		{name: "an unknown flag", args: []string{"-x", "count"}, code: misused, want: "-x"},
-		{name: "a flag behind", args: []string{"count", "-json"}, code: misused, want: "flags stand before it"},
+		{name: "a flag behind", args: []string{"count", "-json"}, code: misused, want: "flags go before the command"},
 		{name: "too few arguments", args: []string{"end", "ann"}, code: misused, want: "end takes 2 arguments, not 1"},
 		{name: "too many arguments", args: []string{"list", "ann", "bob"}, code: misused, want: "list takes 1 arguments, not 2"},
 		{name: "no handle", args: []string{"show", "abc"}, code: misused, want: "a handle has 22 characters"},

@@ -7,10 +7,10 @@
 //		drivertest.Stores(t, func(t *testing.T) driver.Store { return newFileStore(t.TempDir()) })
 //	}
 //
-// Run the tests with -race, and against the real thing. The suites measure how long one operation
-// takes, and do fewer of them in parallel on a slow store. They judge by times that they pass in,
-// some of which are days ahead; only the tests of what a store forgets by itself wait, for less than
-// five seconds.
+// Run the tests with -race, and against a real store. The suites measure how long one operation
+// takes, and run fewer in parallel on a slow store. They pass times as arguments, some of them days
+// ahead, so few tests wait: only those of what a store deletes by itself, for less than five
+// seconds.
 package drivertest
 
 import (
@@ -20,19 +20,19 @@ import (
 	"example.com/session/driver"
 )
 
-// Options are what a suite can use beside the driver. Each field may be nil.
+// Options are functions that a suite can use in addition to the driver. Each may be nil.
 type Options struct {
-	// Again opens what first stores once more, as another process does.
+	// Again opens another driver on the data of first, as another process would.
 	Again func(t *testing.T, first driver.Driver) driver.Driver
 
-	// Damage stores data in place of what d stores under id. Without it the suite does not check
-	// what the driver makes of a record that cannot be decoded.
+	// Damage stores data in place of what d stores under id. If it is nil, the suite does not check
+	// how the driver handles a record that cannot be decoded.
 	Damage func(t testing.TB, d driver.Driver, id driver.ID, data []byte)
 }
 
 // Drivers checks every rule of [driver.Driver], and those of [driver.Index], [driver.UserEnder],
-// [driver.Pinger] and [driver.Clock] if the driver implements them. It calls open once for each test; the drivers that
-// open returns may share what they store in.
+// [driver.Pinger] and [driver.Clock] if the driver implements them. It calls open once for each
+// test; the drivers that open returns may share one store.
 func Drivers(t *testing.T, open func(t *testing.T) driver.Driver, options ...Options) {
 	for _, test := range driverSuite {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newKit(t, open(t), options)) })

@@ -18,7 +18,7 @@ func ExampleStores() {
 	drivertest.Stores(t, func(t *testing.T) driver.Store { return newStore() })
 }
 
-// The suite sees what a second process sees.
+// The suite also opens the store a second time, as another process would.
 func ExampleStores_again() {
 	var t *testing.T // func TestStore(t *testing.T) {
 	drivertest.Stores(t,

@@ -16,12 +16,12 @@ import (
 )
 
 // Stores checks every rule of [driver.Store], and those of [driver.Swapper] and [driver.Pinger] if
-// the store implements them. Each failure names the rule of docs/drivers.md that is broken, and what
-// the suite saw. Then it checks the driver that package session makes of the store, as [Drivers]
-// does.
+// the store implements them. Each failure names the rule of docs/drivers.md that is broken, and
+// what the suite saw. Stores then checks the driver that session.StoreDriver makes of the store, as
+// [Drivers] does.
 //
-// It calls open once for each test; the stores that open returns may share what they store in.
-// again, if given, opens what first stores once more, as another process does.
+// Stores calls open once for each test; the stores that open returns may share their data. again,
+// if given, opens another store on the data of first, as another process would.
 func Stores(
 	t *testing.T, open func(t *testing.T) driver.Store,
 	again ...func(t *testing.T, first driver.Store) driver.Store,

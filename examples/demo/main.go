@@ -33,7 +33,7 @@ func main() {
 	file := flag.String("config", "", "a configuration file for session.LoadConfig")
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
 	secure := flag.Bool("tls", false, "serve HTTPS with a self-signed certificate")
-	metrics := flag.String("metrics", "", "where to serve metrics for Prometheus, such as 127.0.0.1:9091; logs events, too")
+	metrics := flag.String("metrics", "", "the address of metrics for Prometheus, such as 127.0.0.1:9091; events are then logged too")
 	if flag.Parse(); flag.NArg() > 0 {
 		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
 	}
@@ -65,7 +65,7 @@ func run(driver, file, address, metricsAddress string, secure bool) error {
 		defer metricsServer.Close()
 	}
 	if err := ping(a.manager); err != nil {
-		log.Printf("sessions cannot be reached, and pages that use them answer 503 until they can: %v", err)
+		log.Printf("the store of the sessions is unavailable; until it is available, pages that use a session answer 503: %v", err)
 	}
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", address)
@@ -104,7 +104,7 @@ func configure(driver, file string, secure bool) (cfg session.Config, err error)
 	}
 	if cfg.Secret == "" {
 		cfg.Secret = session.NewSecret()
-		log.Print("SESSION_SECRET is not set: made a secret that ends with this process, and its encrypted cookies with it")
+		log.Print("SESSION_SECRET is not set: using a random one, so encrypted cookies open nothing after this program ends")
 	}
 	if cfg.CookieAttributes.Prefix == "" {
 		cfg.CookieAttributes.Prefix = "s_"

@@ -1,11 +1,11 @@
 //go:build unix && !aix && !solaris
 
 // Filestore keeps sessions in files, for one machine without a redis. It shows how to write a
-// Store; store.go has all of it.
+// Store; The Store is in store.go.
 //
 //	go run ./examples/filestore -dir /tmp/sessions
 //
-// prints the address to open, which counts visits. The count goes on in a second process with
+// prints the address of a page that counts visits. The count continues in a second process with
 // another -address, and after a restart.
 package main
 

@@ -74,8 +74,8 @@ func (s *fileStore) Update(ctx context.Context, key string, change func(old []by
 	})
 }
 
-// locked calls run while no other goroutine or process holds the lock of this file. The system
-// unlocks what a process that dies had locked.
+// locked calls run while it holds the lock of this file, which no other goroutine or process can
+// hold then. If a process dies, the system releases its locks.
 func (s *fileStore) locked(ctx context.Context, name string, run func() error) error {
 	lock, err := s.root.OpenFile("lock-"+name[:2], os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

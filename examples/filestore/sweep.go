@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sweep removes the files that have expired, and what a killed process left of an update. It locks
-// one file at a time, so that no request waits for it.
+// sweep removes expired files, and temporary files that a killed process has left. It locks one
+// file at a time, so that requests do not wait for it.
 func (s *fileStore) sweep(ctx context.Context) error {
 	files, err := fs.ReadDir(s.root.FS(), ".")
 	for _, file := range files {

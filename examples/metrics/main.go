@@ -1,4 +1,4 @@
-// Metrics logs and counts what happens to sessions, and publishes these counts beside the
+// Metrics logs and counts the events of sessions, and publishes these counts together with the
 // counters of the manager:
 //
 //	go run ./examples/metrics
@@ -6,7 +6,7 @@
 //	curl -b jar -c jar -X POST http://127.0.0.1:8080/sign-out
 //	curl http://127.0.0.1:8080/debug/vars
 //
-// logs created, login and ended, and prints how often each happened. Events hold no token.
+// logs the events created, login and ended, and prints the count of each. Events hold no token.
 package main
 
 import (

@@ -20,7 +20,7 @@ func main() {
 	secret := os.Getenv("SESSION_SECRET")
 	if secret == "" {
 		secret = session.NewSecret()
-		log.Print("SESSION_SECRET is not set: using a random one, so all sessions end when this program stops")
+		log.Print("SESSION_SECRET is not set: using a random one, so all sessions end with this program")
 	}
 	manager, err := session.NewManager(session.Config{Secret: secret})
 	if err != nil {
@@ -41,6 +41,6 @@ func main() {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
 
-	log.Printf("serving http://%s (Ctrl-C stops it)", *address)
+	log.Printf("serving http://%s (Ctrl-C ends it)", *address)
 	log.Fatal(http.ListenAndServe(*address, manager.Middleware(mux)))
 }

@@ -27,7 +27,7 @@ func main() {
 	secret := os.Getenv("SESSION_SECRET")
 	if secret == "" {
 		secret = session.NewSecret()
-		log.Print("SESSION_SECRET is not set: /theme will not be shared with the other process")
+		log.Print("SESSION_SECRET is not set: another process cannot read the cookie of /theme")
 	}
 	manager, err := session.NewManager(session.Config{
 		Default: "redis",

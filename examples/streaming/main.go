@@ -24,7 +24,7 @@ import (
 
 func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen")
-	every := flag.Duration("every", time.Second, "the time between two events")
+	every := flag.Duration("every", time.Second, "time between two events")
 	if flag.Parse(); flag.NArg() > 0 {
 		log.Fatalf("unknown argument %q: -h lists the flags", flag.Arg(0))
 	}

@@ -1,8 +1,8 @@
-// Package gorilla imports the sessions of github.com/gorilla/sessions, so that a change to package
+// Package gorilla imports the sessions of github.com/gorilla/sessions, so that switching to package
 // session signs nobody out. FromCookies is for its CookieStore, and FromStore for stores that keep
-// sessions on a server, such as FilesystemStore and github.com/boj/redistore. Both read the sessions of
-// github.com/gin-contrib/sessions too, whose stores are made of these: give FromCookies a CookieStore
-// with the same keys.
+// sessions on a server, such as FilesystemStore and github.com/boj/redistore. Both also read the
+// sessions of github.com/gin-contrib/sessions, whose stores are built on these; for its cookie
+// store, give FromCookies a CookieStore with the same keys.
 //
 //	old := sessions.NewCookieStore(keys...) // as the application had it, Options too
 //	manager, err := session.NewManager(session.Config{
@@ -16,7 +16,7 @@
 //		ImportUntil: time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
 //	})
 //
-// The types that were registered with encoding/gob have to be registered still.
+// Keep registering the types that the application has registered with encoding/gob.
 package gorilla
 
 import (
@@ -40,31 +40,33 @@ import (
 	"example.com/session/driver"
 )
 
-// Options say what the values of an old session mean.
+// Options tell how to read the values of an old session.
 type Options struct {
-	// User returns who is signed in by the values of an old session, and since when: "" for nobody,
-	// the zero time if that is not known. Nil means that nobody is.
+	// User finds out from the values of an old session who is signed in and since when. It returns
+	// "" for nobody, and the zero time if the time is not known. Nil means that nobody is signed
+	// in.
 	User func(values map[any]any) (user string, since time.Time)
 
-	// Values returns what the new session holds. Nil means all of the old values, whose keys must be
-	// strings then. An error leaves the old session alone.
+	// Values returns the values of the new session. Nil means all of the old values, whose keys
+	// must then be strings. If Values returns an error, the session is not imported.
 	Values func(values map[any]any) (map[string]any, error)
 
-	// ID returns what names an old session for good, for FromCookies, if its values hold such a thing. No
-	// two sessions may have the same: a user's name is not enough.
-	// Nil means its cookie: then an earlier cookie of the same session passes for another session, and
-	// can be imported too until it expires.
+	// ID returns an identifier from the values of an old session, for FromCookies. It must stay the
+	// same for the life of the session, and no two sessions may have the same one, so a user's name
+	// is not enough. Nil means that the cookie itself is the identifier. An earlier cookie of the
+	// same session then counts as another session, and can also be imported until it expires.
 	ID func(values map[any]any) string
 }
 
-// FromCookies returns an importer of sessions that are in the cookies of a name.
+// FromCookies returns an importer of the sessions that store keeps in cookies of a name.
 func FromCookies(store *sessions.CookieStore, name string, o Options) session.Importer {
 	return &importer{name: name, codecs: store.Codecs, cookie: store.Options, Options: o}
 }
 
-// FromStore returns an importer of sessions that a store keeps on a server. The codecs are those of the
-// cookie, and cookie says how it is set: both are fields of the store. What store.New cannot decode is damage,
-// but a row of redistore that was cut off passes for an outage, because its error is that of a lost connection.
+// FromStore returns an importer of sessions that a store keeps on a server. codecs decode the
+// cookie, and cookie has its attributes: both are fields of the store. A session that store.New
+// cannot decode is reported as damaged. There is one exception: a truncated value of redistore is
+// reported as an outage, because its error is that of a lost connection.
 func FromStore(store sessions.Store, codecs []securecookie.Codec, cookie *sessions.Options, name string, o Options) session.Importer {
 	return &importer{name: name, store: store, codecs: codecs, cookie: cookie, Options: o}
 }

@@ -1,5 +1,5 @@
-// Package scs imports the sessions of github.com/alexedwards/scs, so that a change to package session
-// signs nobody out. It reads them with scs itself, from any of its stores:
+// Package scs imports the sessions of github.com/alexedwards/scs, so that switching to package
+// session signs nobody out. It reads them with scs itself, from any store of scs:
 //
 //	old := scs.New() // as the application had it: Store, Lifetime, Cookie, Codec
 //	manager, err := session.NewManager(session.Config{
@@ -11,7 +11,7 @@
 //		ImportUntil: time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
 //	})
 //
-// The types that were registered with encoding/gob have to be registered still.
+// Keep registering the types that the application has registered with encoding/gob.
 package scs
 
 import (
@@ -26,18 +26,19 @@ import (
 	"example.com/session/driver"
 )
 
-// Options say what the values of an old session mean.
+// Options tell how to read the values of an old session.
 type Options struct {
-	// User returns who is signed in by the values of an old session, and since when: "" for nobody,
-	// the zero time if that is not known. Nil means that nobody is.
+	// User finds out from the values of an old session who is signed in and since when. It returns
+	// "" for nobody, and the zero time if the time is not known. Nil means that nobody is signed
+	// in.
 	User func(values map[string]any) (user string, since time.Time)
 
-	// Values returns what the new session holds. Nil means all of the old values, under their keys. An
-	// error leaves the old session alone.
+	// Values returns the values of the new session. Nil means all of the old values, under their
+	// keys. If Values returns an error, the session is not imported.
 	Values func(values map[string]any) (map[string]any, error)
 }
 
-// New returns an importer of the sessions of a manager of scs. It does not change the manager.
+// New returns an importer of the sessions of an scs manager. It does not change the manager.
 func New(old *scs.SessionManager, o Options) session.Importer {
 	manager := *old
 	manager.Codec = codec{old.Codec}

@@ -42,8 +42,8 @@ var pages = session.NewTemplates(template.Must(template.New("").Funcs(session.Te
 
 var (
 	address = flag.String("address", "127.0.0.1:8080", "where to listen")
-	htmx    = flag.String("htmx", "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/htmx.min.js", "the script")
-	preload = flag.String("preload", "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/ext/hx-preload.min.js", "its extension")
+	htmx    = flag.String("htmx", "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/htmx.min.js", "URL of htmx")
+	preload = flag.String("preload", "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/ext/hx-preload.min.js", "URL of its preload extension")
 )
 
 func main() {

@@ -16,7 +16,7 @@ import (
 	"example.com/session"
 )
 
-// page is escaped by html/template, and asks the session itself.
+// page is escaped by html/template, and reads the session.
 var page = session.NewTemplates(template.Must(template.New("page").Funcs(session.TemplateFuncs()).Parse(`<!doctype html>
 <title>ServeMux</title>
 {{ with session.Get "message" }}<p class="message">{{ . }}</p>{{ end }}

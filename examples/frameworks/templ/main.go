@@ -1,8 +1,8 @@
-// Templ is an application whose pages are templ components, which ask the session themselves:
+// Templ is an application whose pages are templ components. The components read the session:
 //
 //	go run ./templ
 //
-// prints the address to open. page_templ.go is made of page.templ by
+// prints the address to open. This command generates page_templ.go from page.templ:
 //
 //	go run github.com/a-h/templ/cmd/templ@v0.3.1001 generate
 package main

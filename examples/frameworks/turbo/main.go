@@ -1,5 +1,5 @@
-// Turbo is an application whose pages Turbo fetches: visits, frames, a form that fails with 422, and
-// links that are prefetched when the mouse is over them.
+// Turbo is an application whose pages Turbo fetches: visits, frames, a form that fails with status
+// 422, and links that Turbo prefetches when the mouse is over them.
 //
 //	go run ./turbo
 //
@@ -41,7 +41,7 @@ var pages = session.NewTemplates(template.Must(template.New("").Funcs(session.Te
 
 var (
 	address = flag.String("address", "127.0.0.1:8080", "where to listen")
-	turbo   = flag.String("turbo", "https://cdn.jsdelivr.net/npm/@hotwired/turbo@8.0.23/dist/turbo.es2017-esm.js", "the module")
+	turbo   = flag.String("turbo", "https://cdn.jsdelivr.net/npm/@hotwired/turbo@8.0.23/dist/turbo.es2017-esm.js", "URL of the Turbo module")
 )
 
 func main() {
