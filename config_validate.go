@@ -207,7 +207,7 @@ func (c RedisConfig) check() []error {
 		checkNotNegative("Redis.Options.WriteTimeout", o.WriteTimeout),
 		checkHost(c.Host),
 		problemIf(c.Port < 0 || c.Port > math.MaxUint16, "Redis.Port",
-			"%d is not a port: 1 to 65535", c.Port),
+			"%d is not a port from 1 to 65535", c.Port),
 		checkNamespace(c.Namespace),
 		checkNetwork(o.Network, o.Socket),
 		[]error{c.checkURL()},
@@ -235,7 +235,7 @@ func checkHost(host string) []error {
 		return unicode.IsControl(r) || strings.ContainsRune(" /@[]", r) || r == ':' && notAddress != nil
 	}
 	return problemIf(strings.ContainsFunc(host, unfit), "Redis.Host",
-		"not a name or an address alone: set Port, Password, Options.DB and Options.Socket, or URL")
+		"must be a host name or an address only: set Port, Password, Options.DB and Options.Socket, or URL")
 }
 
 func checkNamespace(namespace string) []error {
@@ -244,7 +244,7 @@ func checkNamespace(namespace string) []error {
 		problemIf(len(namespace) > maxNamespaceBytes, "Redis.Namespace",
 			"%d bytes, at most %d are allowed", len(namespace), maxNamespaceBytes),
 		problemIf(strings.ContainsFunc(namespace, unfit), "Redis.Namespace",
-			"it has a brace, which chooses the slot of a cluster, or a control character in it"),
+			"it contains a control character or a brace, and braces choose the slot of a cluster"),
 	)
 }
 

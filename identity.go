@@ -37,7 +37,7 @@ type endable struct {
 const maxPresented = 64
 
 var errTooManyCookies = fmt.Errorf("session: end: the request has more than %d cookies of the session's name, "+
-	"and the rest may open sessions: ask the user to clear the site's cookies", maxPresented)
+	"and the others may still open sessions: ask the user to clear the site's cookies", maxPresented)
 
 func (s *Session) endable(t *token, rec *driver.Record) endable {
 	return endable{id: t.id, secret: t.digest, record: rec, token: t, imported: s.importing != nil && t == s.importing.token}

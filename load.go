@@ -214,13 +214,13 @@ func (s *Session) addressToken() (*token, error) {
 	r, clientIP := s.request.incoming, s.request.manager.cfg.ClientIP
 	if clientIP == nil {
 		if cookie.IsProxied(r.Header) {
-			return nil, errors.New("session: by_client_ip behind a proxy: set Config.ClientIP, which says whose address counts")
+			return nil, errors.New("session: by_client_ip: the request came through a proxy: set Config.ClientIP to return the address of the client")
 		}
 		clientIP = remoteIP
 	}
 	address := clientIP(r)
 	if address == "" {
-		return nil, errors.New("session: by_client_ip: the request has no client address: Config.ClientIP can say whose counts")
+		return nil, errors.New("session: by_client_ip: the request has no client address: set Config.ClientIP to return one")
 	}
 	return addressToken(s.source.cookie, s.request.manager.addressKey, strings.ToLower(address)), nil
 }

@@ -88,7 +88,7 @@ func (l *eventLog) refusedOld(s *Session, err error) {
 }
 
 func (l *eventLog) unreadableOld(s *Session, err error) {
-	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: an old session cannot be imported, and is left alone",
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: an old session cannot be imported, and is left unchanged",
 		driverAttr(s.source), slog.Any("error", err))
 }
 
@@ -119,14 +119,14 @@ func (l *eventLog) lateChange(s *Session, op string) {
 
 func (l *eventLog) lateOpen(s *Session) {
 	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
-		"session: the session was opened only when the header had been sent, so caches may store the page: "+
+		"session: the session was first used after the header was sent, so caches may store the page: "+
 			"call a method of the session before the first write",
 		append(requestAttrs(&s.request.handed), driverAttr(s.source))...)
 }
 
 func (l *eventLog) lostByHijack(s *Session) {
 	l.logger.LogAttrs(s.request.Context, slog.LevelWarn,
-		"session: the handler took the connection over, so no cookie could be sent, and what needs one was lost: "+
+		"session: the handler hijacked the connection, so no cookie could be sent, and changes that need one were lost: "+
 			"change the session in an earlier request, or call WriteHeader before Hijack", lossAttrs(s)...)
 }
 
@@ -164,7 +164,7 @@ func requestAttrs(r *http.Request) []slog.Attr {
 }
 
 func (l *eventLog) unreadable(s *Session, key, kind string, err error) {
-	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a value could not be read as asked", driverAttr(s.source),
+	l.atMostOncePerMinute(s.request.Context, slog.LevelWarn, "session: a value could not be read as the requested type", driverAttr(s.source),
 		slog.String("key", key), slog.String("holds", kind), slog.Any("error", err))
 }
 
@@ -178,7 +178,7 @@ func (l *eventLog) lostLate(s *Session, err error) {
 func (l *eventLog) plainHTTP(r *http.Request) {
 	l.plain.Do(func() {
 		l.logger.LogAttrs(r.Context(), slog.LevelWarn,
-			"session: a Secure cookie goes to a client over plain HTTP, and its browser will drop it: serve HTTPS; "+
+			"session: a Secure cookie was sent over plain HTTP, and the browser will refuse it: serve HTTPS; "+
 				"if a proxy in front speaks TLS, set CookieAttributes.Secure to SecureAlways; "+
 				"SecureNever sends cookies that everybody on the network path can read",
 			slog.String("host", r.Host))

@@ -93,7 +93,7 @@ type loss struct {
 }
 
 var (
-	lostByHijack = loss{"the connection was taken over before a cookie was sent", (*eventLog).lostByHijack}
+	lostByHijack = loss{"the connection was hijacked before a cookie was sent", (*eventLog).lostByHijack}
 	lostByBypass = loss{"the response was sent by another writer", (*eventLog).lostByBypass}
 )
 

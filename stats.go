@@ -24,7 +24,7 @@ type Stats struct {
 	Dropped     uint64 `help:"requests whose changes were dropped, because the session had ended meanwhile"`
 	LateChanges uint64 `help:"changes after the header that could not be stored"`
 	LateOpens   uint64 `help:"sessions opened only after the header, so that caches may store the page"`
-	Unreadable  uint64 `help:"values that could not be read as asked"`
+	Unreadable  uint64 `help:"values that could not be read as the requested type"`
 	Failed      uint64 `help:"requests that got the error answer; 0 in Drivers"`
 	Imported    uint64 `help:"sessions that Config.Import has moved here"`
 	Unavailable uint64 `help:"operations that a store did not serve"`

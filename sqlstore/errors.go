@@ -231,7 +231,7 @@ func (d Dialect) hint(err error) string {
 	case code == "42703" || code == "1054" || sqlite("no such column"):
 		return "; the tables are those of another version: call Migrate"
 	case code == "42P07" || sqlite("already exists"):
-		return "; it is not of this package: choose another Options.Table"
+		return "; the table is not of this package: choose another Options.Table"
 	case code == "42501" || code == "1044" || code == "1142" || code == "1143":
 		return "; grant the rights that docs/sql.md names; Migrate may be given another user's *sql.DB"
 	case code == "1046":

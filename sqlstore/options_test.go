@@ -21,7 +21,7 @@ import (
 
 func TestNewReportsAllProblemsAtOnce(t *testing.T) {
 	_, err := sqlstore.New(nil, 0, sqlstore.Options{Table: strings.Repeat("x", 41), CleanupBatch: -1})
-	for _, part := range []string{"*sql.DB is nil", "the dialect is none of", "Options.Table", "Options.CleanupBatch"} {
+	for _, part := range []string{"*sql.DB is nil", "the dialect must be", "Options.Table", "Options.CleanupBatch"} {
 		assert.ErrorContains(t, err, part)
 	}
 	db := sqltest.Open(t, "sqlite", sqltest.SQLiteFile(t))

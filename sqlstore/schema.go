@@ -219,7 +219,7 @@ func (t *table) lockMySQL(ctx context.Context, conn executor) (unlock func(bool)
 		return nil, err
 	}
 	if locked.Int64 != 1 {
-		return nil, errors.New("another process migrates for too long")
+		return nil, errors.New("another process has been migrating for too long")
 	}
 	return func(bool) error {
 		_, err := conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", t.lockKey)

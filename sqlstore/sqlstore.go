@@ -92,19 +92,19 @@ func validate(db *sql.DB, dialect Dialect, o Options) error {
 		fault("the *sql.DB is nil")
 	}
 	if dialect < Postgres || dialect > SQLite {
-		fault("the dialect is none of Postgres, MySQL and SQLite")
+		fault("the dialect must be Postgres, MySQL or SQLite")
 	}
 	if !isName(o.Table) || len(o.Table) > maxTable {
-		fault("Options.Table has 1 to %d bytes of UTF-8 without control characters, this one is %q", maxTable, o.Table)
+		fault("Options.Table must have 1 to %d bytes of UTF-8 without control characters, not %q", maxTable, o.Table)
 	}
 	if o.Schema != "" && (!isName(o.Schema) || len(o.Schema) > 63) {
-		fault("Options.Schema has at most 63 bytes of UTF-8 without control characters, this one is %q", o.Schema)
+		fault("Options.Schema must have at most 63 bytes of UTF-8 without control characters, not %q", o.Schema)
 	}
 	if o.Schema != "" && dialect == SQLite {
 		fault("Options.Schema is for PostgreSQL and MySQL: SQLite has one schema a file")
 	}
 	if o.CleanupBatch < 0 || o.CleanupBatch > maxBatch {
-		fault("Options.CleanupBatch is 1 to %d, or 0 for its default, not %d", maxBatch, o.CleanupBatch)
+		fault("Options.CleanupBatch must be 1 to %d, or 0 for the default, not %d", maxBatch, o.CleanupBatch)
 	}
 	return errors.Join(faults...)
 }

@@ -128,7 +128,7 @@ func (i *importer) Find(r *http.Request) (*session.OldCookie, error) {
 
 // refused says why none of the codecs opens a cookie.
 func (i *importer) refused(err error) error {
-	return fmt.Errorf("gorilla: no key of %d opens the cookie %q: %w", len(i.codecs), i.name, errors.Join(eachCodec(err)...))
+	return fmt.Errorf("gorilla: none of %d keys opens the cookie %q: %w", len(i.codecs), i.name, errors.Join(eachCodec(err)...))
 }
 
 // eachCodec returns what each codec says.
@@ -215,7 +215,7 @@ func withTextKeys(values map[any]any) (map[string]any, error) {
 	for key, value := range values {
 		text, ok := key.(string)
 		if !ok {
-			return nil, fmt.Errorf("the key %v is a %T: set Options.Values, which says what it becomes", key, key)
+			return nil, fmt.Errorf("the key %v is a %T: set Options.Values to give it another key", key, key)
 		}
 		all[text] = value
 	}

@@ -316,7 +316,7 @@ func TestAWrongKeyIsLogged(t *testing.T) {
 	m := migrate(t, old{oldProgram(store), gorilla.FromCookies(cookieStore(forgotten, blockKey, retired), cookieName, options), true})
 	assert.Equal(t, ": ", m.browser.Get("/page").Body)
 	assert.Contains(t, m.log.Text(), "session: the cookie of an old session was refused")
-	assert.Contains(t, m.log.Text(), "no key of 2 opens the cookie")
+	assert.Contains(t, m.log.Text(), "none of 2 keys opens the cookie")
 }
 
 func TestWhatCannotBeReadIsLoggedAndLeftAlone(t *testing.T) {

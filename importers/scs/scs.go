@@ -61,7 +61,7 @@ func (i *importer) Find(r *http.Request) (*session.OldCookie, error) {
 	case err != nil || c.Value == "":
 		return nil, nil
 	case len(c.Value) > maxToken:
-		return nil, fmt.Errorf("scs: the token has %d characters, and those of scs have 43", len(c.Value))
+		return nil, fmt.Errorf("scs: the token has %d characters, but tokens of scs have 43", len(c.Value))
 	}
 	own := i.old.Cookie
 	return &session.OldCookie{ID: c.Value, Expire: []*http.Cookie{{

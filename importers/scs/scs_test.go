@@ -199,7 +199,7 @@ func TestTokensThatScsDidNotIssueOpenNothing(t *testing.T) {
 		assert.Nil(t, p.Cookie("session"))
 	}
 	assert.Zero(t, m.manager.Stats().Imported)
-	assert.Contains(t, m.log.Text(), "the token has 257 characters, and those of scs have 43")
+	assert.Contains(t, m.log.Text(), "the token has 257 characters, but tokens of scs have 43")
 }
 
 func TestWhatScsSaysOfASessionIsImported(t *testing.T) {

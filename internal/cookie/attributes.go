@@ -171,7 +171,7 @@ func validatePath(path string) error {
 	for i := range len(path) {
 		if b := path[i]; b <= ' ' || b >= 0x7f || strings.IndexByte("\"#;?\\", b) >= 0 {
 			return attributeError(field,
-				"%q has %q in it, which no path of a request has: percent-encode it", path, b)
+				"%q contains %q, which no path of a request contains: percent-encode it", path, b)
 		}
 	}
 	return nil
@@ -201,17 +201,17 @@ func validateDomain(domain string) error {
 			"%q ends with a dot, so that no browser would match it: leave the dot out", domain)
 	case isAddress(domain):
 		return attributeError(field,
-			"%q is an IP address, to which browsers give no Domain: leave it empty", domain)
+			"%q is an IP address, which cannot be a Domain: leave it empty", domain)
 	case strings.Contains(domain, ":"):
 		return attributeError(field,
-			"%q has a colon in it: cookies know no port and no scheme, only a host name", domain)
+			"%q has a colon: a Domain is a host name without scheme and port", domain)
 	case (&http.Cookie{Name: "s", Domain: domain}).Valid() != nil:
 		return attributeError(field,
 			"%q is not a host name: labels have 1 to 63 letters, digits and inner hyphens, "+
 				"other scripts in their xn-- form", domain)
 	case !strings.Contains(domain, "."):
 		return attributeError(field,
-			"%q has no dot, and browsers take it for no Domain or refuse the cookie: leave it empty",
+			"%q has no dot: browsers ignore it or refuse the cookie: leave it empty",
 			domain)
 	}
 	return nil

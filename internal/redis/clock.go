@@ -144,7 +144,7 @@ func (d *Driver) knowTime(ctx context.Context) error {
 		return err
 	}
 	if moved := time.Duration(d.clock.offset.Load() - before).Abs(); moved > clientTolerance {
-		return fmt.Errorf("%w: redis: the server's clock became known only now", driver.ErrUnavailable)
+		return fmt.Errorf("%w: redis: the server's clock was not known yet: try again", driver.ErrUnavailable)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ var misconfigurations = []struct{ text, advice string }{
 	{"WRONGTYPE", "a key of the sessions holds a value of another type: set Redis.Namespace to what no other application uses"},
 	{"ERR unknown command", "the server lacks a command: redis 6.2 or later is needed, without renamed commands"},
 	{"Unknown Redis command", "the server lacks a command: redis 6.2 or later is needed, without renamed commands"},
-	{"DENIED Redis is running in protected mode", "the server serves its own machine only: set a password there and in Redis.Password"},
+	{"DENIED Redis is running in protected mode", "the server accepts connections from its own machine only: set a password there and in Redis.Password"},
 	{"ERR DB index is out of range", "the server has no such database: check Redis.Options.DB"},
 	{"ERR SELECT is not allowed in cluster mode", "a cluster has database 0 only: remove Redis.Options.DB"},
 }

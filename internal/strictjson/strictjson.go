@@ -64,7 +64,7 @@ func checkSyntax(data []byte) error {
 	case err == nil:
 		return nil
 	case strings.HasPrefix(err.Error(), "unexpected end"):
-		return errors.New("not valid JSON: the text ends too early; the least is {}")
+		return errors.New("not valid JSON: the text ends too early; the shortest valid text is {}")
 	case errors.As(err, &syntax): // its text quotes a character, which may be part of a secret
 		return fmt.Errorf("line %d: not valid JSON here or just before", lineAt(data, int(syntax.Offset)))
 	}
@@ -144,7 +144,7 @@ func (r *reader) member(fields Fields, path, key string, repeated bool) {
 		names := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 		r.problem(path, "unknown key %.64q; known are %s", key, names)
 	case repeated:
-		r.problem(path, "the key %q is there twice", key)
+		r.problem(path, "the key %q is repeated", key)
 	default:
 		if path != "" {
 			key = path + "." + key

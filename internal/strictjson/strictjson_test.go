@@ -83,8 +83,8 @@ var problemTests = []struct {
 	name, data string
 	want       []string // one for each problem, in the order of the text
 }{
-	{name: "empty", data: "", want: []string{"not valid JSON: the text ends too early; the least is {}"}},
-	{name: "white space only", data: " \n\t", want: []string{"the least is {}"}},
+	{name: "empty", data: "", want: []string{"not valid JSON: the text ends too early; the shortest valid text is {}"}},
+	{name: "white space only", data: " \n\t", want: []string{"the shortest valid text is {}"}},
 	{name: "cut short", data: `{"name": "x"`, want: []string{"ends too early"}},
 	{name: "byte order mark", data: "\ufeff{}", want: []string{"begins with a byte order mark"}},
 	{name: "UTF-16, little endian", data: "\xff\xfe{\x00}\x00", want: []string{"not UTF-8"}},
@@ -116,9 +116,9 @@ var problemTests = []struct {
 	{name: "key that looks like a path", data: `{"redis.port": 1}`, want: []string{`top level: unknown key "redis.port"`}},
 	{name: "key with a line break", data: `{"a\nb": 1}`, want: []string{`unknown key "a\nb"`}},
 	{name: "endless key", data: `{"` + strings.Repeat("k", 5000) + `": 1}`, want: []string{`kkk"; known are`}},
-	{name: "given twice", data: `{"name": "a", "name": "b"}`, want: []string{`top level: the key "name" is there twice`}},
-	{name: "given twice, once escaped", data: `{"redis": {"port": 1, "\u0070ort": 2}}`, want: []string{`redis: the key "port" is there twice`}},
-	{name: "object given twice", data: `{"redis": {}, "redis": {"port": "x"}}`, want: []string{`top level: the key "redis" is there twice`}},
+	{name: "given twice", data: `{"name": "a", "name": "b"}`, want: []string{`top level: the key "name" is repeated`}},
+	{name: "given twice, once escaped", data: `{"redis": {"port": 1, "\u0070ort": 2}}`, want: []string{`redis: the key "port" is repeated`}},
+	{name: "object given twice", data: `{"redis": {}, "redis": {"port": "x"}}`, want: []string{`top level: the key "redis" is repeated`}},
 
 	{name: "null for a string", data: `{"secret": null, "name": null}`, want: []string{"secret: want a string", "name: want a string"}},
 	{name: "null for the rest", data: `{"previous": null, "lifetime": null, "mode": null, "redis": null}`, want: []string{"previous", "lifetime", "mode", "redis"}},

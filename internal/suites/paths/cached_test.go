@@ -85,11 +85,11 @@ func TestSessionOpenedOnlyAfterTheHeaderIsReported(t *testing.T) {
 				readsBefore(session.FromRequest(r))
 			})
 			if early {
-				assert.NotContains(t, log.Text(), "opened only when")
+				assert.NotContains(t, log.Text(), "first used after")
 			}
 		}
 		assert.EqualValues(t, 2, m.Stats().LateOpens)
-		assert.Equal(t, 2, strings.Count(log.Text(), "the session was opened only when the header had been sent"))
+		assert.Equal(t, 2, strings.Count(log.Text(), "the session was first used after the header was sent"))
 		v.serve(func(w http.ResponseWriter, r *http.Request) { // nobody stores what is on a connection taken over
 			hijack("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")(w, r)
 			readsBefore(session.FromRequest(r))

@@ -55,7 +55,7 @@ func TestHijackSaysWhatWasLostAndWhy(t *testing.T) {
 				assert.Empty(t, log.Text())
 				return
 			}
-			assert.Contains(t, log.Text(), "took the connection over")
+			assert.Contains(t, log.Text(), "hijacked the connection")
 			assert.Contains(t, log.Text(), "keys="+test.keys)
 			assert.NotContains(t, log.Text(), "after the response header")
 			assert.EqualValues(t, 1, m.Stats().LateChanges)
