@@ -6,9 +6,9 @@ import (
 	"example.com/session/driver"
 )
 
-// resolve changes a save that failed with a conflict so that it fits the record as it is by now. It
-// returns nil if the save is to be sent again, ErrEnded if its changes are dropped, and any other
-// error as it is.
+// resolve adapts a save that failed with a conflict to the record that is stored now. It returns
+// nil if the save is to be sent again, ErrEnded if its changes are dropped, and any other error
+// unchanged.
 func (s *Session) resolve(sv *save, err error) error {
 	var conflict *driver.ConflictError
 	if !errors.As(err, &conflict) {
@@ -47,9 +47,9 @@ func (s *Session) takeOver(sv *save) error {
 	return s.resolveReplaced(sv, s.loaded.current)
 }
 
-// resolveReplaced decides what becomes of a save whose secret was replaced by another request.
-// Plain changes are dropped. A sign-in has just proven who the user is, so it goes on: nobody knows
-// which of two parallel responses the browser receives last.
+// resolveReplaced handles a save whose secret was replaced by another request. Plain changes are
+// dropped. A sign-in is kept, because the user has just authenticated, and nobody knows which of
+// two parallel responses the browser receives last.
 func (s *Session) resolveReplaced(sv *save, current *driver.Record) error {
 	user := sv.identity.login
 	switch {
@@ -72,7 +72,7 @@ func (s *Session) resolveReplaced(sv *save, current *driver.Record) error {
 	return nil
 }
 
-// join makes the secret of this save one that opens the record beside those that do.
+// join adds the secret of this save to the secrets that the record accepts.
 func (sv *save) join(src *source, current *driver.Record) {
 	sv.base, sv.New, sv.Replace = current, false, false
 	sv.ID, sv.Since = current.ID(), current.LastSave()
@@ -109,7 +109,7 @@ func (sv *save) clearsData() bool {
 	return false
 }
 
-// updateAgain runs the functions of Update on the values that the record holds by now.
+// updateAgain runs the functions of Update on the values that the record holds now.
 func (sv *save) updateAgain(current *driver.Record) error {
 	sv.base = current
 	return rerunUpdates(sv.Ops, sv.updates, current)

@@ -13,19 +13,19 @@ import (
 
 const maxCookie = 4096 // bytes of name and value: RFC 6265bis, section 5.6
 
-// A cookieDriver keeps sessions in the client's cookies, sealed with the application's secret. What
-// follows should be known before it is chosen:
+// A cookieDriver keeps sessions in the client's cookies, sealed with the application's secret. Its
+// limits:
 //
-//   - The last Set-Cookie wins. Two parallel requests that change the data each store what they saw and
-//     did, and the browser keeps the response that came last. So it is with two that change who is
-//     signed in. Every other request leaves that alone.
-//   - Copied cookies open until they expire, after Regenerate and Logout too, unless Revocation is
+//   - The last Set-Cookie wins. Each of two parallel requests that change the data sends the data
+//     that it has loaded plus its own changes, and the browser keeps the last response. The same
+//     holds for two that change who is signed in. No other request changes who is signed in.
+//   - A copied cookie opens until it expires, also after Regenerate and Logout, unless Revocation is
 //     set. Within one process an ended session is remembered for driver.Tombstone.
-//   - Name and value of the data cookie have 3500 bytes at most; more is a *SizeError, and nothing is
-//     sent.
+//   - Name and value of the data cookie have at most 3500 bytes. If they have more, the save returns
+//     a *SizeError and no cookie is sent.
 //
-// A use is noted once a tenth of the idle timeout has passed, or six minutes, so a session may expire
-// that much early.
+// A use is recorded once a tenth of the idle timeout, or six minutes, has passed since the last
+// recorded one. So a session may expire earlier by that much.
 type cookieDriver struct {
 	keys       *sealed.Keyring
 	name       string // of the identity cookie
@@ -70,8 +70,8 @@ func (d *cookieDriver) Load(context.Context, driver.ID, time.Time) (*driver.Reco
 	return nil, ErrNoSession
 }
 
-// Save applies the changes to what the request knows. The cookie itself is sealed when the header
-// is written.
+// Save applies the changes to the record that the request has loaded. The cookie is sealed when the
+// header is written.
 func (d *cookieDriver) Save(ctx context.Context, base *driver.Record, ch *driver.Changes) (*driver.Record, error) {
 	if ago, ok := d.ended.ago(ch.ID, ch.Now); ok && !d.onServer(base) {
 		return nil, &driver.EndedError{Ago: ago}
@@ -154,8 +154,8 @@ func largestOf(rec *driver.Record, n int) []KeySize {
 	return sizes[:min(n, len(sizes))]
 }
 
-// recentIDs remembers ids for driver.Tombstone. They are dropped a generation at a time, when all
-// of one are older than that, so nothing walks them.
+// recentIDs remembers ids for driver.Tombstone. It drops them a generation at a time, when all ids
+// of a generation are older than that, so it never iterates over them.
 type recentIDs struct {
 	some atomic.Bool // most processes never need the lock
 

@@ -165,9 +165,9 @@ func (d *cookieDriver) openUse(t *token, name, text string, now time.Time) (last
 // isAhead reports whether a time was made by a clock that is too far ahead of this one.
 func isAhead(t, now time.Time) bool { return t.After(now.Add(clockSkew)) }
 
-// openCookies returns the token in an identity cookie and the record in its data cookie, nil for what does
-// not open. Without a readable data cookie there is no session: else whoever deletes it could undo what it
-// says.
+// openCookies returns the token in an identity cookie and the record in its data cookie, nil for
+// what does not open. Without a readable data cookie there is no session; otherwise a client could
+// reset its data by deleting that cookie.
 func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Record) {
 	d := s.source.cookies
 	identity, err := d.openIdentity(text)
@@ -195,7 +195,7 @@ func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Recor
 	return t, newest
 }
 
-// noteUnopened reports a cookie that names one of our secrets and fails authentication.
+// noteUnopened reports a cookie that names a configured secret and fails authentication.
 func (s *Session) noteUnopened(err error) {
 	if errors.Is(err, sealed.ErrOpen) {
 		s.source.stats.tampered.Add(1)
@@ -254,7 +254,7 @@ func (s *Session) addData(w *lineWriter, ended bool) {
 	}
 }
 
-// opens reports whether a cookie of this name that came was sealed by one of our secrets.
+// opens reports whether the request has a cookie of this name that a configured secret has sealed.
 func (d *cookieDriver) opens(name string, lines []string) bool {
 	found := cookie.Find(lines, name)
 	return slices.ContainsFunc(found.List(), func(text string) bool {

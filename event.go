@@ -182,7 +182,7 @@ func loginFailure(err error) string {
 	return reasonError
 }
 
-// announce reports what a save has made of the session.
+// announce reports the events of a successful save.
 func (s *Session) announce(sv *save, rec *driver.Record) {
 	switch {
 	case sv.New:

@@ -6,7 +6,7 @@ import (
 	"example.com/session/driver"
 )
 
-// A flashUse is what a request does with flash, beside the operations that it stores.
+// A flashUse records what a request has read and shown of flash.
 type flashUse struct {
 	now     []flashNow
 	read    []string            // keys of flash that came with the request and was read
@@ -114,8 +114,8 @@ func (s *Session) arrivedFlash() []driver.FlashValue {
 	return slices.Collect(arrived.Flash())
 }
 
-// mayExpire reports whether this request has neither replaced nor deleted a flash value that came,
-// nor kept or expired it already.
+// mayExpire reports whether a flash value that came with the request is still to expire: this
+// request has not replaced, deleted, kept or expired it.
 func (s *Session) mayExpire(v driver.FlashValue) bool {
 	if s.pending.clearFlash {
 		return false
@@ -126,8 +126,8 @@ func (s *Session) mayExpire(v driver.FlashValue) bool {
 	})
 }
 
-// isLive judges the FlashTTL as of when the session was opened, so that a value does not disappear
-// in the middle of a request.
+// isLive compares the FlashTTL with the time when the session was opened, so that a value does not
+// disappear in the middle of a request.
 func (s *Session) isLive(v driver.FlashValue) bool {
 	return v.Until.IsZero() || s.loaded.at.Before(v.Until)
 }
@@ -193,8 +193,8 @@ func (s *Session) flashKeys() map[string]bool {
 }
 
 // expireFlash adds the operations that expire the flash that came with the request: on a page all
-// of it, otherwise what the handler has read. What is stored changes, not what this request reads:
-// a template that streams still finds its message.
+// of it, otherwise what the handler has read. This changes what is stored, not what this request
+// reads, so a template that streams still finds its message.
 func (s *Session) expireFlash() {
 	s.flash.expired = len(s.flash.read)
 	arrived := s.arrivedFlash()

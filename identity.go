@@ -144,7 +144,8 @@ func (s *Session) endSession(reason string) {
 	s.problems.unstorable = nil
 }
 
-// add adds a session unless it is there. One with its record comes first and spares a look-up.
+// add adds a session unless it is in the list. A session with its record comes first, which saves a
+// look-up.
 func (e *endings) add(one endable) {
 	for _, other := range e.before {
 		if other.id == one.id && other.secret == one.secret {
@@ -154,7 +155,8 @@ func (e *endings) add(one endable) {
 	e.before = append(e.before, one)
 }
 
-// clearAddress is Destroy under ByClientIP: the address is no secret that could end.
+// clearAddress is Destroy under ByClientIP: the session has no secret that could be ended, so its
+// contents are deleted.
 func (s *Session) clearAddress() {
 	s.open()
 	s.discardUnsaved()
@@ -166,7 +168,8 @@ func (s *Session) clearAddress() {
 	}
 }
 
-// end ends sessions, several at once, and empties the list. What could not be ended stays in it.
+// end ends the sessions of the list, several at a time, and removes them from it. A session that
+// could not be ended stays in the list.
 func (s *Session) end(list *[]endable) error {
 	if len(*list) == 0 {
 		return nil

@@ -25,7 +25,7 @@ type importing struct {
 	removed bool            // the old session is gone, and the response deletes its cookies
 }
 
-// isMoving reports whether the session is still an old one. It moves when something is stored.
+// isMoving reports whether the session is still an old one. It moves with the first save.
 func (s *Session) isMoving() bool {
 	i := s.importing
 	return i != nil && !i.removed && i.record != nil && s.stored == i.record
@@ -58,13 +58,13 @@ func (s *Session) oldCookie() *importing {
 	return &importing{old: old, token: importedToken(m.cfg.Secret, s.source.cookie, old.ID+old.secret)}
 }
 
-// importContext bounds what is done about an old session. Its store is not s.source: storeContext does not
-// bound a driver without I/O.
+// importContext limits an operation of Config.Import. storeContext cannot be used: it sets no limit
+// if s.source does no I/O, but the old store may do I/O.
 func (s *Session) importContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(s.request.Context), s.request.manager.storeTimeout)
 }
 
-// findOld opens the old session of a request whose cookies open none of this manager.
+// findOld opens the old session of a request whose cookies open no session of this manager.
 func (s *Session) findOld() error {
 	i := s.oldCookie()
 	if i == nil {
@@ -104,12 +104,12 @@ func (s *Session) findOld() error {
 	return nil
 }
 
-// joinFor is how long after the move an old cookie leads to the new session. The response to the first request
-// may be lost, and only that one had the new cookie: the client sends its old one again. It is no longer than a
-// sign-out is remembered.
+// joinFor is how long after the move an old cookie opens the new session. The response with the new
+// cookie may be lost, and the client then sends its old cookie again. joinFor is not longer than an
+// ended session is remembered.
 const joinFor = driver.Tombstone
 
-// joinMoved opens the session that another request has made of the old one a moment ago.
+// joinMoved opens the new session that another request has just made from the old one.
 func (s *Session) joinMoved(i *importing) error {
 	c, err := s.tryToken(i.token, nil, s.loaded.at)
 	if err != nil {
@@ -122,9 +122,9 @@ func (s *Session) joinMoved(i *importing) error {
 	return nil
 }
 
-// movedAgo returns how long ago an old session was moved: a tombstone under an id of its own says so
-// until Config.ImportUntil. The cookie driver without Revocation cannot keep one: it knows what this process
-// has moved just now.
+// movedAgo returns how long ago an old session was moved. Until Config.ImportUntil a tombstone
+// under an id of its own records the move. The cookie driver without Revocation keeps no
+// tombstones: it only knows what this process has moved recently.
 func (s *Session) movedAgo(ctx context.Context, i *importing) (ago time.Duration, moved bool, err error) {
 	now := s.now()
 	if d := s.source.cookies; d != nil {
@@ -197,8 +197,8 @@ func (s *Session) moveValues(ch *driver.Changes, one *OldSession) error {
 	return nil
 }
 
-// moveLimits sets when the session began and how long it lives: by the configuration, but no shorter and
-// no longer than the old session if that says when it ends.
+// moveLimits sets when the session began and how long it lives. These come from the configuration,
+// unless the old session says when it ends: then the new one ends at that time.
 func (s *Session) moveLimits(ch *driver.Changes, old *OldSession) {
 	ch.Limits, ch.Created = s.source.limits, old.CreatedAt
 	if ch.Created.IsZero() || ch.Created.After(ch.Now) {
@@ -215,7 +215,7 @@ func (s *Session) moveLimits(ch *driver.Changes, old *OldSession) {
 	}
 }
 
-// moveRecord makes the changes write what a session of another driver holds.
+// moveRecord adds the contents of a session of another driver to the changes.
 func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
 	rec, local := own.stored, s.request.manager.now()
 	apart := s.source.time(local).Sub(own.source.time(local)) // of the clocks of both drivers
@@ -247,8 +247,9 @@ func (s *Session) moveRecord(ch *driver.Changes, own *Session) {
 	}
 }
 
-// marker returns the id of the tombstone that says that an old session was moved. It opens nothing, so
-// it needs no secret, and it stays the same when Config.Secret changes.
+// marker returns the id of the tombstone that records the move of an old session. Nobody can open a
+// session with it, so it does not depend on a secret, and stays the same when Config.Secret
+// changes.
 func (i *importing) marker(src *source) driver.ID {
 	sum := sha256.Sum256([]byte(src.cookie + "\x00imported\x00" + i.old.ID))
 	return driver.ID(sum[:16])

@@ -42,7 +42,8 @@ type loadResult struct {
 	index       *dataIndex     // nil while there are few
 }
 
-// isLost reports whether the session is another request's by now: plain changes are dropped.
+// isLost reports whether another request has ended the session or replaced its token: plain changes
+// are dropped.
 func (s *Session) isLost() bool { return s.loaded.status == replaced || s.loaded.status == ended }
 
 // now returns the time by the clock of the session's store.
@@ -124,7 +125,7 @@ type candidate struct {
 	token  *token
 }
 
-// find looks for the session among the cookies that came, and adopts what it finds.
+// find looks for the session among the cookies of the request, and adopts the one that it finds.
 func (s *Session) find() error {
 	if s.request.manager.closed.Load() {
 		return unavailable("load", ErrClosed)
@@ -238,7 +239,8 @@ func remoteIP(r *http.Request) string {
 	return host
 }
 
-// tryCookie loads what the value of a cookie opens. A value that is not ours is left alone.
+// tryCookie loads the session that the value of a cookie opens. A value that this manager has not
+// made is ignored.
 func (s *Session) tryCookie(text string) (candidate, error) {
 	if s.source.cookies == nil {
 		if t, ok := parseToken(s.source.cookie, text); ok {
@@ -253,7 +255,8 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 	return s.tryToken(t, rec, s.loaded.at)
 }
 
-// tryToken loads what a token opens at a time. rec is what came in the cookie itself, or nil.
+// tryToken loads the session that a token opens at a time. rec is the record from the cookie
+// itself, or nil.
 func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candidate, error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
@@ -272,7 +275,7 @@ func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candida
 	return s.notFound(err, rec, now)
 }
 
-// notFound decides what an error of a load means. rec is what came in the cookie itself, or nil.
+// notFound decides what an error of a load means. rec is the record from the cookie itself, or nil.
 func (s *Session) notFound(err error, rec *driver.Record, now time.Time) (candidate, error) {
 	var tombstone *driver.EndedError
 	switch {
@@ -310,15 +313,15 @@ func (s *Session) judge(t *token, rec *driver.Record, now time.Time) candidate {
 	return candidate{status: absent}
 }
 
-// noteUser notes that a source has sessions of users, which EndAll asks for.
+// noteUser records that a source has sessions of signed-in users. EndAll depends on it.
 func (s *Session) noteUser(rec *driver.Record) {
 	if rec.User() != "" && !s.source.hasUsers.Load() {
 		s.source.hasUsers.Store(true)
 	}
 }
 
-// isFirstUse reports whether no use of a session was noted since it was stored. The first one
-// always is.
+// isFirstUse reports whether no use of a session was recorded since it was first stored. The first
+// use always is recorded.
 func isFirstUse(rec *driver.Record) bool { return rec.UsedAt().Equal(rec.CreatedAt()) }
 
 func (s *Session) noteUnknown(kind EventKind, rec *driver.Record) {
@@ -326,12 +329,12 @@ func (s *Session) noteUnknown(kind EventKind, rec *driver.Record) {
 	s.emit(kind, rec)
 }
 
-// afterJoin is how long all the secrets of parallel sign-ins are accepted. Nobody knows which
-// response the browser received last; by then it presents the secret of that one.
+// afterJoin is how long the secrets of all parallel sign-ins are accepted. Nobody knows which
+// response the browser received last. After this time it presents the secret of that response.
 const afterJoin = 30 * time.Second
 
-// retireJoined keeps the secret that was presented, and replaces the others that parallel sign-ins
-// have left. If that fails, the next request tries again.
+// retireJoined keeps the presented secret, and replaces the other secrets of parallel sign-ins. If
+// that fails, the next request tries again.
 func (s *Session) retireJoined() {
 	at, ok := s.stored.JoinedAt()
 	if !ok || s.loaded.at.Before(at.Add(afterJoin)) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// outageEnds is how long nothing may fail before an outage is over. While a node of a cluster is
-// away, operations fail and succeed in turn.
+// outageEnds is the time without a failure after which an outage is over. While one node of a
+// cluster is down, some operations fail and others succeed.
 const outageEnds = 3 * time.Second
 
 // An outage is the time in which a store does not serve. It begins with the first failure and ends
@@ -27,8 +27,8 @@ type outage struct {
 
 func (o *outage) isOpen() bool { return o.open.Load() }
 
-// fail notes a failure of an operation that began at a time, and reports whether an outage begins
-// with it. An operation that began during the outage before belongs to that one.
+// fail records the failure of an operation that began at a time, and reports whether an outage
+// begins with it. If the operation began during the previous outage, it belongs to that one.
 func (o *outage) fail(began, now time.Time) (begins bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,8 +45,8 @@ func (o *outage) fail(began, now time.Time) (begins bool) {
 	return true
 }
 
-// succeed notes a success of an operation that began at a time, and reports whether the outage ends
-// with it, how long it was and how many operations failed.
+// succeed records the success of an operation that began at a time. It reports whether the outage
+// ends with it, how long the outage was, and how many operations failed.
 func (o *outage) succeed(began, now time.Time) (ends bool, lasted time.Duration, failures int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -21,8 +21,8 @@ type save struct {
 	updates  map[string]updateFunc
 }
 
-// usePart is the part of the idle timeout after which a use is noted again. So a session may expire
-// that much early, never late.
+// usePart is the part of the idle timeout after which a use is recorded again. So a session may
+// expire earlier by that much, never later.
 const (
 	usePart         = 100
 	usePartInCookie = 10              // a cookie is written for it
@@ -138,7 +138,7 @@ func (s *Session) setFlashEnds(sv *save) {
 	}
 }
 
-// useIsDue reports whether the use of a session that came is to be noted.
+// useIsDue reports whether the use of a session by this request is to be recorded.
 func (s *Session) useIsDue() bool {
 	rec := s.stored
 	if rec == nil || rec != s.loaded.record || s.loaded.forFlash || s.isMoving() || s.isPassive() {
@@ -150,8 +150,8 @@ func (s *Session) useIsDue() bool {
 	return s.loaded.at.Sub(rec.UsedAt()) >= s.source.noteUseAfter(rec)
 }
 
-// noteLock notes that a session is locked by Config.LockAfter, so that the uses that follow do not
-// unlock it, or no longer is, because LockAfter has become longer.
+// noteLock records that Config.LockAfter has locked a session, so that later uses do not unlock it.
+// If LockAfter has become longer and the session is no longer locked, it records that.
 func (s *Session) noteLock() {
 	switch {
 	case s.source.lockAfter <= 0, s.user() == "", s.identity.login != "":
@@ -213,7 +213,7 @@ func (s *Session) savePending() error {
 	return nil
 }
 
-// isOnlyUse reports whether a save notes nothing but a use and a lock.
+// isOnlyUse reports whether a save records only a use and a lock.
 func (sv *save) isOnlyUse() bool {
 	if sv.New || sv.Replace || sv.Install != (driver.Digest{}) {
 		return false
@@ -267,8 +267,8 @@ func (s *Session) saved(sv *save, rec *driver.Record) {
 	s.noteUser(rec)
 }
 
-// saveFailed keeps a save that had no answer, to send it again under its number, and discards one
-// that was refused.
+// saveFailed keeps a save that got no answer, to send it again with the same number, and discards a
+// save that was refused.
 func (s *Session) saveFailed(sv *save, err error) error {
 	s.inFlight = nil
 	switch {
@@ -297,8 +297,8 @@ func (sv *save) assume() *driver.Record {
 	return sv.base
 }
 
-// restore makes the changes of a refused save unsaved again. If a value is why it was refused, the
-// handler can overwrite or delete its key and save again.
+// restore makes the changes of a refused save unsaved again. If it was refused because of a value,
+// the handler can overwrite or delete its key and save again.
 func (s *Session) restore(sv *save, err error) {
 	later := s.pending
 	s.pending = pendingChanges{updates: sv.updates}
@@ -337,7 +337,8 @@ func (s *Session) drop(err error) {
 	s.request.manager.log.dropped(s, kind)
 }
 
-// lose makes the session one that this request has no more. No cookie goes out.
+// lose detaches the request from a session that has ended or whose token was replaced. No cookie is
+// sent.
 func (s *Session) lose(status loadStatus) {
 	s.discardUnsaved()
 	s.stored, s.token, s.loaded.status = nil, nil, status

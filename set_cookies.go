@@ -8,8 +8,9 @@ import (
 	"example.com/session/internal/cookie"
 )
 
-// writeHeader adds the cookies of the sessions to the header, of those only that were saved if the request has
-// failed, and keeps shared caches from storing the page. The sessions are locked.
+// writeHeader adds the cookies of the sessions to the header, and keeps shared caches from storing
+// the page. If the request has failed, it adds the cookies of the saved sessions only. The sessions
+// are locked.
 func (r *requestState) writeHeader(sessions []*Session, failed bool) {
 	h := r.writer.Inner().Header()
 	used, noStore := false, false // a page that was prefetched is asked for again if it shows flash
@@ -84,8 +85,8 @@ func (s *Session) writeCookies(h http.Header) {
 // 4 KB in many proxies.
 const largeCookies = 2560
 
-// addToken adds the line of the cookie that holds the token, if the client gets another one, several came
-// or the session was ended.
+// addToken adds the line of the cookie that holds the token, if the token is new, the request had
+// several such cookies, or the session was ended.
 func (s *Session) addToken(w *lineWriter, ended bool) {
 	name, several := s.source.cookie, s.loaded.several || ended
 	switch {
@@ -113,8 +114,9 @@ func (s *Session) setLine(name string, value []byte) string {
 	return s.request.manager.cookies.Set(name, value, s.maxAge(now), s.secure(), now)
 }
 
-// hasNewCookie reports whether the client does not have the session's token yet, or, on the cookie driver,
-// its record. It gets those of a Login once the session of the user before has ended.
+// hasNewCookie reports whether the client does not have the session's token yet, or, on the cookie
+// driver, its record. After a Login of another user, the client gets them only once the earlier
+// user's session has ended.
 func (s *Session) hasNewCookie() bool {
 	if s.stored == nil || s.source.byIP || len(s.endings.after) > 0 {
 		return false
@@ -122,8 +124,8 @@ func (s *Session) hasNewCookie() bool {
 	return s.token != s.loaded.token || s.source.cookies != nil && s.stored != s.loaded.record
 }
 
-// wasSaved reports whether the request has stored or ended something that the client has to be told
-// of, also if the request fails afterwards.
+// wasSaved reports whether the request has saved or ended a session, so that the client needs the
+// cookies even if the request fails afterwards.
 func (s *Session) wasSaved() bool {
 	if s.loaded.status == failed || len(s.endings.before)+len(s.endings.after) > 0 {
 		return false // what was to be ended may still open
@@ -143,9 +145,10 @@ func (s *Session) maxAge(now time.Time) time.Duration {
 	return max(s.stored.CreatedAt().Add(limits.Lifetime).Sub(now), time.Second)
 }
 
-// addHint sets or clears the cookie that says that flash is pending, and when the session was last used
-// if no other cookie says so. Of a session that was lost meanwhile it says nothing: the request that
-// replaced the token may have stored flash and said so. Nor of one that this process cannot open.
+// addHint sets or clears the cookie that says whether flash is pending. The cookie also has the
+// last use of the session, if no other cookie has it. addHint leaves the cookie unchanged if
+// another request has replaced the token or ended the session, because that request may have set
+// it, and if this process cannot open the session.
 func (s *Session) addHint(w *lineWriter) {
 	if s.isLost() || s.source.cookies != nil && s.stored == nil && !s.endings.called() && s.cookieCame() {
 		return
@@ -170,8 +173,9 @@ func (s *Session) addHint(w *lineWriter) {
 	}
 }
 
-// hint returns what the flash cookie that came says of flash, and the last use behind that, sealed. Of
-// several, it is one that says that flash is pending.
+// hint returns the two parts of the request's flash cookie: whether flash is pending, and the
+// sealed last use. If there are several such cookies, it prefers one that says that flash is
+// pending.
 func (s *Session) hint() (had, use string, several bool) {
 	had = noFlash
 	if !s.request.hinted {

@@ -10,8 +10,8 @@ import (
 	"example.com/session/driver"
 )
 
-// enterIndex enters a session into its user's index, or moves the end of its entry later, before it
-// is saved: so the list never misses a session that is stored.
+// enterIndex enters a session into its user's index, or moves the end of its entry later. This
+// happens before the save, so that the index never misses a stored session.
 func (s *Session) enterIndex(ctx context.Context, sv *save) error {
 	user := sv.user()
 	if user == "" {
@@ -84,11 +84,12 @@ func (sv *save) movesEnd() bool {
 	return sv.lifetimeEnd().After(sv.base.CreatedAt().Add(sv.base.Limits().Lifetime))
 }
 
-// youngEntry is how old an entry without a session may be to count: its session may be stored yet.
+// youngEntry is the age up to which an entry without a session counts: its session may still be on
+// the way to the store.
 const youngEntry = time.Minute
 
-// makeRoom removes the entries of a full index whose sessions are over. If that is not enough, it
-// ends as many of the sessions that were signed in first as needed, or refuses.
+// makeRoom removes the entries of ended and expired sessions from a full index. If that is not
+// enough, it ends the sessions with the earliest sign-ins, or refuses, as Config.AtMaxPerUser says.
 func (s *Session) makeRoom(ctx context.Context, user string, e driver.IndexEntry) error {
 	m, src := s.request.manager, s.source
 	listed, err := m.listed(ctx, src, user)

@@ -7,8 +7,8 @@ import (
 	"example.com/session/driver"
 )
 
-// The cookie `<name>_f` begins with 1 if flash is pending, so that a request which does not use its
-// session stays free if none is. With the cookie driver the last use may follow, behind 1 or 0.
+// The cookie `<name>_f` begins with 1 if flash is pending. Without it, a request that does not use
+// its session needs no look-up. On the cookie driver, the last use may follow the 1 or a 0.
 const (
 	hintSuffix = "_f"
 	hintValue  = "1"
@@ -38,7 +38,7 @@ type source struct {
 	stats      counters
 }
 
-// time returns what the clock of the source's store shows when that of this process shows local.
+// time converts a time of this process's clock to the clock of the source's store.
 func (src *source) time(local time.Time) time.Time {
 	if src.clock == nil {
 		return local
@@ -104,7 +104,8 @@ func (src *source) expiredBy(rec *driver.Record, now time.Time) EventKind {
 	return EventExpiredIdle
 }
 
-// idleTimeout returns the idle timeout in force: that of the configuration if it is the shorter one.
+// idleTimeout returns the idle timeout that applies: the shorter one of the record's and the
+// configured one.
 func (src *source) idleTimeout(rec *driver.Record) time.Duration {
 	limits := rec.Limits()
 	if !limits.Remembered {
@@ -113,7 +114,7 @@ func (src *source) idleTimeout(rec *driver.Record) time.Duration {
 	return src.assurance.within(limits).Idle
 }
 
-// noteUseAfter returns how old the last noted use may become before a use is noted again.
+// noteUseAfter returns how old the last recorded use may become before a use is recorded again.
 func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
 	idle := src.idleTimeout(rec)
 	after := min(idle/usePart, time.Minute)

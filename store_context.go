@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// storeContext bounds one operation of a driver with all its tries. A client that disconnects does
-// not end it, so what the request stored is not lost.
+// storeContext returns the context of one operation of a driver, with all its retries: it ends
+// after StoreTimeout. It does not end when the client disconnects, so that the request's changes
+// are stored.
 func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	if s.source.local { // it takes no time, and looks at no context
 		return s.request.Context, func() {}
@@ -18,9 +19,9 @@ func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	return c, c.end
 }
 
-// A deadlineContext is what context.WithDeadline returns, but that it has no timer unless somebody
-// waits for its end: few operations do, and a timer takes longer than all else that the library does
-// around one.
+// A deadlineContext is like the result of context.WithDeadline, but has no timer until Done is
+// called. Few operations call Done, and a timer costs more time than the rest of the library's work
+// for an operation.
 type deadlineContext struct {
 	context.Context
 	deadline time.Time
@@ -59,7 +60,8 @@ func (c *deadlineContext) Err() error {
 	return nil
 }
 
-// Value leads package context to the timer, so that it needs no goroutine to wait for it.
+// Value lets package context find the context with the timer, so that it starts no goroutine to
+// wait for it.
 func (c *deadlineContext) Value(key any) any {
 	c.mu.Lock()
 	inner := c.timed
