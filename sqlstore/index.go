@@ -74,8 +74,8 @@ func (t *table) enter(ctx context.Context, tx *sql.Tx, user string, e driver.Ind
 	return nil, err
 }
 
-// ended reports whether EndBefore refuses a request that entered then. An ending in the future, by
-// the clock of another process, is not judged. driver.EndBeforeAhead says how far ahead that is.
+// ended reports whether EndBefore refuses a request that entered then. A time of EndBefore that is
+// further in the future than driver.EndBeforeAhead is ignored, because it comes from a wrong clock.
 func (l *userList) ended(entered, now time.Time) bool {
 	age := now.UnixMicro() - l.endedAt
 	return l.endedAt > entered.UnixMicro() &&

@@ -49,8 +49,8 @@ func newPool(cfg Config, clock *clock) *pool {
 
 var errClosed = errors.New("the driver is closed")
 
-// A server that restarts is waited for by operations whose connection broke, for nobody else knows
-// what became of them. All others fail at once.
+// If the server restarts, operations whose connection broke wait for it, because only a second try
+// can tell whether they were applied. All others fail at once.
 const (
 	awaitFor   = 500 * time.Millisecond
 	awaitPause = 10 * time.Millisecond
@@ -58,7 +58,7 @@ const (
 
 // Do sends a command, and once more on a fresh connection if the first one broke before the reply.
 // After a restart of the server every connection is broken. A connection to a replica counts as
-// broken: after a failover a fresh one may lead to the master.
+// broken: after a failover a new one may lead to the master.
 func (p *pool) Do(ctx context.Context, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -170,8 +170,8 @@ func (p *pool) close() {
 	}
 }
 
-// within returns the shorter of a time-out and what is left of ctx. It is never zero, which redigo
-// takes for no time-out, unless both are unlimited.
+// within returns the shorter of a timeout and the time that is left of ctx. It returns zero, which
+// redigo takes for no timeout, only if both are unlimited.
 func within(ctx context.Context, timeout time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		if left := time.Until(deadline); left < timeout || timeout <= 0 {

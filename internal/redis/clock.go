@@ -13,9 +13,9 @@ import (
 	"example.com/session/driver"
 )
 
-// A clock knows by how much the server's clock is ahead of this process's clock. The estimate moves
-// only if a reading contradicts it by more than what both may be wrong by, or to one that is at
-// least twice as accurate, so that it does not jitter.
+// A clock estimates by how much the server's clock is ahead of this process's clock. To avoid
+// jitter, a reading replaces the estimate in two cases only: the two differ by more than their
+// combined errors, or the reading is at least twice as accurate.
 type clock struct {
 	tolerance time.Duration // a smaller contradiction is ignored
 	known     atomic.Bool   // false: ask before the next operation
@@ -32,7 +32,7 @@ type clock struct {
 // A save reads the clock along the way if the last reading is older, in seconds.
 const readEvery = 10
 
-// How far apart readings of one server, and of the masters of a cluster, are taken for equal.
+// How far apart readings of one server, and of the masters of a cluster, may be to count as equal.
 const (
 	ownTolerance    = time.Millisecond
 	clientTolerance = time.Second
@@ -42,8 +42,8 @@ func newClock(tolerance time.Duration) *clock {
 	return &clock{tolerance: tolerance, radius: math.MaxInt64 / 4}
 }
 
-// forget makes the driver ask again, because another server may answer from now on. The estimate
-// is used until then.
+// forget makes the driver read the clock again, because another server may answer from now on.
+// Until then the estimate is used.
 func (c *clock) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,9 +101,10 @@ func parseTime(reply any) (time.Time, error) {
 	return time.Unix(seconds, micros*1000), nil
 }
 
-// Time returns what the server's clock shows when this process's clock shows local. If the server
-// was never asked, or another one may have taken its place, it asks first: for at most DialTimeout,
-// and once a second. If that fails it returns local, or what the last estimate makes of it.
+// Time converts a time of this process's clock to the server's clock. If the server's clock is not
+// known, or another server may have taken its place, Time asks the server first, for at most
+// DialTimeout and at most once a second. If that fails, it uses the last estimate, or returns local
+// if there is none.
 func (d *Driver) Time(local time.Time) time.Time {
 	if c := d.clock; !c.known.Load() {
 		d.askTime()
@@ -133,8 +134,8 @@ func (d *Driver) learnTime(ctx context.Context) error {
 	return classify(d.clock.observe(sent, time.Now(), reply), false)
 }
 
-// knowTime makes sure that the offset is known. It fails if that moves it by more than a second:
-// the times that an operation was given are then not those of the server.
+// knowTime makes sure that the offset is known. It fails if this changes the offset by more than a
+// second, because the times that were passed to the operation are then wrong.
 func (d *Driver) knowTime(ctx context.Context) error {
 	if d.clock.known.Load() {
 		return nil

@@ -79,7 +79,7 @@ func (c *conn) isUsable(idle time.Duration) bool {
 	return c.err == nil && !c.retired && !isIdle
 }
 
-// retire closes the connection as soon as nobody waits for a reply.
+// retire closes the connection as soon as no operation waits for a reply.
 func (c *conn) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,8 +192,9 @@ func (c *conn) leave(own *call) {
 	}
 }
 
-// read reads the reply of the operation whose turn it is, after those that nobody waits for. If ctx
-// ends meanwhile, the connection is lost for all, because the rest of the reply is still to come.
+// read reads the reply of the operation whose turn it is, after the replies that no operation waits
+// for any more. If ctx ends while a reply is read, the connection breaks for all operations,
+// because the rest of the reply is still to come.
 func (c *conn) read(ctx context.Context) (any, error) {
 	c.mu.Lock()
 	err := c.err

@@ -69,11 +69,11 @@ func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) erro
 
 func (d *Driver) indexKey(user string) string { return d.prefix + "user:" + user }
 
-// micros returns a time in microseconds, so that the order of texts is that of times.
+// micros returns a time in microseconds as text that sorts in the order of time.
 func micros(t time.Time) string { return fmt.Sprintf("%016d", max(0, t.UnixMicro())) }
 
-// parseMember reads a member and its score. What is no entry is skipped, such as the time of
-// EndBefore.
+// parseMember reads a member and its score. It skips a member that is not an entry, such as the
+// time of EndBefore.
 func parseMember(name, score string) (e driver.IndexEntry, ok bool) {
 	if len(name) <= idSize {
 		return e, false

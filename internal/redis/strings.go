@@ -58,7 +58,7 @@ const (
 )
 
 // Swap implements driver.Swapper. While the server's memory is full, it still stores tombstones,
-// and what is not longer than old but for the number of one more save.
+// and entries that are not longer than old, apart from the number of one more save.
 func (s stringStore) Swap(ctx context.Context, key string, old []byte, entry driver.Entry) (current []byte, swapped bool, err error) {
 	if entry.Data[0] == tombstoneKind {
 		return s.swap(ctx, key, old, entry, new(sentValue), whenFull)
@@ -121,8 +121,8 @@ func (s stringStore) create(ctx context.Context, key string, entry driver.Entry)
 // milliseconds returns a time to live as redis takes it.
 func milliseconds(ttl time.Duration) int64 { return max(1, ttl.Milliseconds()) }
 
-// stored returns what a reply says is stored, nil for nothing. A client that returns anything else
-// must not sign anybody out.
+// stored returns the stored bytes from a reply, nil for none. Any other reply is an error, so that
+// a faulty client does not sign anybody out.
 func stored(reply any) ([]byte, error) {
 	switch v := reply.(type) {
 	case nil:
@@ -159,8 +159,8 @@ func (v *sentValue) String() string { return "session: (redacted)" }
 var errForgotten = fmt.Errorf("%w: redis: a save was sent again after its reply was lost: too many other saves "+
 	"came in between to tell whether it was applied", driver.ErrUnavailable)
 
-// forgotten reports whether nobody can tell whether next was stored in place of old: it was sent
-// more than once, and current is a record that remembers the number of neither.
+// forgotten reports whether it is unknown if next was stored in place of old: next was sent more
+// than once, and current is a record that remembers the number of neither.
 func forgotten(old, next, current []byte) bool {
 	rec, err := driver.ParseRecord(current)
 	return err == nil && len(old) >= nameSize && !rec.Applied(saveNumber(old)) && !rec.Applied(saveNumber(next))

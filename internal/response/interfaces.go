@@ -87,9 +87,9 @@ func canHijack(w http.ResponseWriter) bool {
 	}
 }
 
-// OthersMayAnswer reports whether w is a wrapper that belongs to somebody else, who may still send
-// a header of their own after the handler has returned without one. A wrapper has an Unwrap method,
-// or Written, as that of negroni. For a writer of this package, its inner writer is asked.
+// OthersMayAnswer reports whether w is a wrapper of other code, which may still send a header of
+// its own after the handler has returned without one. A wrapper has an Unwrap method, or Written,
+// as that of negroni. For a writer of this package, its inner writer is asked.
 func OthersMayAnswer(w http.ResponseWriter) bool {
 	for {
 		ours, ok := w.(interface{ writer() *Writer })
@@ -102,8 +102,8 @@ func OthersMayAnswer(w http.ResponseWriter) bool {
 	}
 }
 
-// WasSent reports whether w says that its header is sent. The writers of some frameworks do, such as
-// gin's.
+// WasSent reports whether w tells that its header was sent. The writers of some frameworks, such as
+// gin's, can tell.
 func WasSent(w http.ResponseWriter) bool {
 	for {
 		if sent, ok := w.(interface{ Written() bool }); ok && sent.Written() {
@@ -129,7 +129,7 @@ func (f withFlush) FlushError() error {
 func (h withHijack) Hijack() (net.Conn, *bufio.ReadWriter, error)      { return h.w.hijack() }
 func (f withFlushHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.w.hijack() }
 
-// hijack takes the connection over. If the inner writer has the method but cannot do it, the
+// hijack hijacks the connection. If the inner writer has the method but returns an error, the
 // header is still to come.
 func (w *Writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.Err(); err != nil {

@@ -93,8 +93,8 @@ func (w *Writer) Commit(status int) error {
 	return err
 }
 
-// Release ends the callbacks: somebody who still has the writer may write a response that is not the
-// handler's, such as the answer of echo to a panic.
+// Release ends the callbacks: other code that still has the writer may write a response of its own,
+// such as the answer of echo to a panic.
 func (w *Writer) Release() { w.committed = true }
 
 // ready commits unless that is done, and returns the error of the commit.

@@ -18,9 +18,9 @@ var samples = []string{
 	"mysecret", "supersecret", "secretkey", "keyboardcat", "01234567", "abcdefgh",
 }
 
-// CheckSecret returns an error if the secret in the named field is one that somebody could guess.
-// Who knows the secret can write any session. The check finds common mistakes only; it cannot tell
-// that a secret is random. The error contains nothing of the secret.
+// CheckSecret returns an error if the secret in the named field is easy to guess. Whoever knows the
+// secret can forge every session. The check finds common mistakes only; it cannot tell that a
+// secret is random. The error contains nothing of the secret.
 func CheckSecret(field, secret string) error {
 	problem := ""
 	switch {

@@ -111,16 +111,17 @@ func hasID(id driver.ID) func(driver.IndexEntry) bool {
 	return func(e driver.IndexEntry) bool { return e.ID == id }
 }
 
-// ended reports whether EndBefore refuses a request that entered then. An ending in the future, by
-// the clock of another process, is not judged. driver.EndBeforeAhead says how far ahead that is.
+// ended reports whether EndBefore refuses a request that entered then. A time of EndBefore that is
+// further in the future than driver.EndBeforeAhead is ignored, because it comes from a wrong clock.
 func (x *index) ended(entered, now time.Time) bool {
 	age := now.UnixMicro() - x.endedAt
 	return x.endedAt > entered.UnixMicro() &&
 		age >= -driver.EndBeforeAhead.Microseconds() && age < rememberEnding.Microseconds()
 }
 
-// entry packs the index. It may be forgotten when its last entry has ended and EndBefore no longer
-// counts. Without a now, that of the last change stands in, so it is kept longer than it need be.
+// entry packs the index. The store may delete it when its last entry has ended and EndBefore no
+// longer counts. If now is zero, the time of the last change is used, so the index is kept longer
+// than necessary.
 func (x *index) entry(now time.Time) driver.Entry {
 	if now.IsZero() {
 		now = x.written.Time()

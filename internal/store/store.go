@@ -88,7 +88,7 @@ func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending)
 	return ended, nil
 }
 
-// Ping asks the Store, or gets an unknown key from it if it is no driver.Pinger.
+// Ping calls the Store's Ping, or gets an unknown key if the Store is not a driver.Pinger.
 func (d *Driver) Ping(ctx context.Context) error {
 	if p, ok := d.store.(driver.Pinger); ok {
 		return storeError(p.Ping(ctx))
