@@ -25,9 +25,9 @@ const (
 
 // Login binds the session to a user. The session gets a new token, which prevents session fixation:
 // the old token opens nothing (ASVS 7.2.4). Lifetime and idle timeout begin anew, and
-// AuthenticatedAt becomes the present. Call Login each time that a user has authenticated, also if
-// the same user was signed in already. user is a permanent name of the account, such as its primary
-// key, of 1 to 255 bytes.
+// AuthenticatedAt becomes the present time. Call Login each time that a user has authenticated,
+// also if the same user was signed in already. user is a permanent name of the account, such as its
+// primary key, of 1 to 255 bytes.
 //
 // A visitor's session keeps its data. If another user was signed in, that session ends, and a new
 // one begins with this request's changes only. Like every change, Login is stored when the request

@@ -27,14 +27,15 @@ var errUnbound = errors.New("session: the template is executed without a session
 //	t := template.Must(template.New("").Funcs(session.TemplateFuncs()).ParseGlob("*.html"))
 //	pages := session.NewTemplates(t)
 //
-// A template then shows a message with {{ if session.Has "success" }}{{ session.Get "success" }}{{
-// end }}. The function returns the default driver's session, also if the handler uses another
-// driver with Using. The methods Has, Get, GetString, GetInt, GetBool, All and ExpiresAt are those
-// of Session. User returns a string, "" for a visitor. Locked returns a bool. FreshWithin takes a
-// text such as "15m" and returns a bool.
+// A template then shows a message with
 //
-// The function returns an error unless Templates executes the template or Session.TemplateFuncs has
-// bound the function.
+//	{{ if session.Has "success" }}{{ session.Get "success" }}{{ end }}
+//
+// The function returns the default driver's session, also if the handler uses another driver with
+// Using. The methods Has, Get, GetString, GetInt, GetBool, All and ExpiresAt are those of Session.
+// User returns a string, "" for a visitor. Locked returns a bool. FreshWithin takes a text such as
+// "15m" and returns a bool. The function returns an error unless [Templates] executes the template or
+// [Session.TemplateFuncs] has bound it.
 func TemplateFuncs() template.FuncMap {
 	return template.FuncMap{templateName: func() (templateView, error) { return templateView{}, errUnbound }}
 }
