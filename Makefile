@@ -91,13 +91,13 @@ vuln: ## known vulnerabilities in code that is called, if the database can be re
 	@internal/ci/vuln.sh $(MODULES)
 
 .PHONY: bench
-bench: ## compare with other libraries
+bench: ## compare this library with others
 	@$(MAKE) -C benchmarks bench
 
 .PHONY: bench-short
-bench-short: ## a few seconds of it; fails if a number is missed by far
+bench-short: ## measure for a few seconds; fails if a limit is missed by more than a factor of three
 	@$(MAKE) -C benchmarks bench-short
 
 .PHONY: bench-check
-bench-check: ## three minutes for what is promised; fails if a number is missed
+bench-check: ## measure for three minutes; fails if a limit is missed
 	@$(MAKE) -C benchmarks bench-check

@@ -22,7 +22,7 @@ import (
 // its arguments. Most authors should write a Store.
 //
 // A Driver must be safe for concurrent use. Its methods must not keep ctx, and must return when ctx
-// ends. Session treats an error that this package does not define as ErrUnavailable.
+// ends. Package session treats an error that this package does not define as ErrUnavailable.
 type Driver interface {
 	// Load returns the record under id. It stores nothing, so it does not count as use. It may
 	// return an expired record: the caller checks the limits.

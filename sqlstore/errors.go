@@ -25,7 +25,7 @@ const (
 	maxPause = 32 * time.Millisecond // between two tries of a statement that others are in the way of
 )
 
-// A fault is what an error of the database means for whoever sent the statement.
+// A fault is what an error of the database means for the operation that sent the statement.
 type fault int
 
 const (
@@ -36,8 +36,8 @@ const (
 	misconfigured              // waiting does not help
 )
 
-// retry calls do until it succeeds or fails for another reason than the requests beside it or a
-// broken connection. do must be harmless to repeat. op names the operation in the error.
+// retry calls do until it succeeds, or fails for another reason than concurrent requests or a
+// broken connection. It must be safe to repeat do. op names the operation in the error.
 func (t *table) retry(ctx context.Context, op string, do func(ctx context.Context) error) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -69,7 +69,7 @@ func (t *table) retry(ctx context.Context, op string, do func(ctx context.Contex
 	}
 }
 
-// pause waits a moment, at random so that those who met do not meet again.
+// pause waits for a random time, so that operations that conflicted do not conflict again.
 func pause(ctx context.Context, tries int) error {
 	return sleep(ctx, rand.N(min(maxPause, time.Duration(tries)*2*time.Millisecond)))
 }

@@ -227,8 +227,8 @@ func (t *table) lockMySQL(ctx context.Context, conn executor) (unlock func(bool)
 	}, nil
 }
 
-// checkPragmas reads back what SQLite makes of its settings. A database in memory is one for each
-// connection, so there must be only one.
+// checkPragmas reads back what SQLite makes of its settings. Each connection to a database in
+// memory has its own database, so there must be only one connection.
 func (t *table) checkPragmas(ctx context.Context, db *sql.DB, q executor) error {
 	if t.dialect != SQLite {
 		return nil

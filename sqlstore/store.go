@@ -49,9 +49,9 @@ func (t *table) Get(ctx context.Context, key string) (data []byte, err error) {
 	return data, nil
 }
 
-// load returns what is stored under a key, nil if there is nothing or if it has expired. A replica
-// that lags behind fails, also if it has no row: what it does not know may exist, and what it knows
-// may have been replaced.
+// load returns what is stored under a key, nil if there is nothing or if it has expired. On a
+// replica it fails, also if there is no row: a replica that lags behind may not have the row yet,
+// or may have data that was replaced.
 func (t *table) load(ctx context.Context, key string) ([]byte, error) {
 	data, replica, err := t.ask(ctx, key, time.Now().UnixMilli())
 	switch {
