@@ -65,7 +65,7 @@ func run(driver, file, address, metricsAddress string, secure bool) error {
 		defer metricsServer.Close()
 	}
 	if err := ping(a.manager); err != nil {
-		log.Printf("the store of the sessions is unavailable; until it is available, pages that use a session answer 503: %v", err)
+		log.Printf("the session store is unavailable, and pages that use a session answer 503 until it is back: %v", err)
 	}
 	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", address)
