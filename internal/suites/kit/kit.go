@@ -37,6 +37,9 @@ func EachDriver(t *testing.T, test func(t *testing.T, cfg session.Config)) {
 	}
 }
 
+// patience is how long tests wait for a server on a busy machine, unless they are about that.
+const patience = 30 * time.Second
+
 // DriverConfig returns a configuration whose default is the named driver. Its redis is a real
 // server, in a namespace that no other test has.
 func DriverConfig(t *testing.T, name string) session.Config {
@@ -44,7 +47,9 @@ func DriverConfig(t *testing.T, name string) session.Config {
 	cfg := session.Config{Default: name, Secret: Secret, Logger: Quiet}
 	if name == "redis" {
 		server := redistest.Shared(t)
-		cfg.Redis = session.RedisConfig{Host: server.Host(), Port: server.Port(), Namespace: Namespace(t)}
+		cfg.StoreTimeout = patience
+		cfg.Redis = session.RedisConfig{Host: server.Host(), Port: server.Port(), Namespace: Namespace(t),
+			Options: session.RedisOptions{DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience}}
 	}
 	return cfg
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -104,23 +105,25 @@ func (s *panickingStore) Get(ctx context.Context, key string) ([]byte, error) {
 // If the store stops to answer midway, an ending says so in good time: one by one it would take as
 // long as StoreTimeout for each session.
 func TestEndingOfManySessionsDoesNotWaitForEachInAnOutage(t *testing.T) {
-	cfg := kit.AccountConfig(t, "store")
-	cfg.StoreTimeout = 500 * time.Millisecond
-	store := new(hangingStore)
-	store.after.Store(1 << 30)
-	cfg.Drivers["store"] = session.StoreDriver(store)
-	m := kit.NewManager(t, cfg)
-	signIn := m.Middleware(kit.HTTPHandler(func(s *session.Session) { s.Login("ann") }))
-	for range 200 {
-		signIn.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	}
-	store.after.Store(20)
-	began := time.Now()
-	assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnavailable)
-	assert.Less(t, time.Since(began), 10*time.Second)
-	store.after.Store(1 << 30)
-	require.NoError(t, m.EndAll(t.Context(), "ann"))
-	assert.Empty(t, kit.Handles(t, m, "ann"))
+	synctest.Test(t, func(t *testing.T) {
+		cfg := kit.AccountConfig(t, "store")
+		cfg.StoreTimeout = 500 * time.Millisecond
+		store := new(hangingStore)
+		store.after.Store(1 << 30)
+		cfg.Drivers["store"] = session.StoreDriver(store)
+		m := kit.NewManager(t, cfg)
+		signIn := m.Middleware(kit.HTTPHandler(func(s *session.Session) { s.Login("ann") }))
+		for range 200 {
+			signIn.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		}
+		store.after.Store(20)
+		began := time.Now()
+		assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnavailable)
+		assert.Less(t, time.Since(began), 10*time.Second)
+		store.after.Store(1 << 30)
+		require.NoError(t, m.EndAll(t.Context(), "ann"))
+		assert.Empty(t, kit.Handles(t, m, "ann"))
+	})
 }
 
 // A hangingStore does not answer after a number of reads.
