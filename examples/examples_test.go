@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,7 +97,7 @@ func TestMetricsCountAndLogEventsWithoutTokens(t *testing.T) {
 	assert.Equal(t, map[string]int{"created": 1, "login": 1, "opened": 1, "ended": 1}, vars.Events)
 	assert.Equal(t, 2, int(vars.Stats.Saves), "the sign-in, and the first use")
 	for _, line := range []string{"event=login driver=memory handle=", "user=ann", "event=ended", "reason=logout"} {
-		assert.Contains(t, p.Log.Text(), line)
+		assert.Eventually(t, func() bool { return strings.Contains(p.Log.Text(), line) }, 10*time.Second, 10*time.Millisecond, line)
 	}
 	require.Len(t, signedIn.Cookies(), 1)
 	assert.NotContains(t, text+p.Log.Text(), signedIn.Cookies()[0].Value, "the token is in the log or in the counters")

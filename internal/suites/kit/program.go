@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func StartProgram(t *testing.T, binary string, args ...string) *Program {
 	return p
 }
 
-// await waits until the program accepts connections.
+// await waits until the program accepts connections, and what it has logged before is here.
 func (p *Program) await(t *testing.T) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -67,7 +68,9 @@ func (p *Program) await(t *testing.T) {
 		conn, err := net.Dial("tcp", p.Address)
 		if err == nil {
 			conn.Close()
-			return
+			if strings.Contains(p.Log.Text(), p.Address) {
+				return
+			}
 		}
 		require.True(t, time.Now().Before(deadline), "the program does not listen: %v\n%s", err, p.Log.Text())
 		time.Sleep(10 * time.Millisecond)
