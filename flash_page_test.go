@@ -71,3 +71,37 @@ func TestFlashExpiresWithWhatTheUserSees(t *testing.T) {
 		})
 	}
 }
+
+// The flash cookie is text of the client. Whatever it says, a request stores what it did, and its flash is
+// shown.
+func TestEditedFlashCookieHarmsNothing(t *testing.T) {
+	kit.EachDriver(t, func(t *testing.T, cfg session.Config) {
+		m := kit.NewManager(t, cfg)
+		name := "s_" + cfg.Default + "_f"
+		for _, values := range [][]string{{""}, {"0"}, {"1"}, {"0x"}, {"1x"}, {"x"}, {"1x", "1y"}, {"0x", "1"}, {"x", ""}} {
+			header := ""
+			for _, value := range values {
+				header += name + "=" + value + "; "
+			}
+			for what, do := range map[string]func(s *session.Session){
+				"set":    func(s *session.Session) { s.Set("n", 1) },
+				"flash":  func(s *session.Session) { s.Set("n", 1); s.Flash("m", "Saved!") },
+				"login":  func(s *session.Session) { s.Set("n", 1); s.Login("ann") },
+				"logout": func(s *session.Session) { s.Logout(); s.Set("n", 1) },
+			} {
+				for _, known := range []bool{false, true} {
+					v := kit.NewVisitor(t, m)
+					if known {
+						v.Visit(func(s *session.Session) { s.Set("old", 1) })
+					}
+					page := v.Visit(do, "Cookie", header+v.CookieHeader())
+					assert.Equal(t, http.StatusOK, page.StatusCode, "%s with %q", what, header)
+					v.Visit(func(s *session.Session) {
+						assert.Equal(t, 1, s.GetInt("n"), "%s with %q", what, header)
+						assert.Equal(t, what == "flash", s.Has("m"), "%s with %q", what, header)
+					})
+				}
+			}
+		}
+	})
+}

@@ -162,8 +162,8 @@ func (s *Session) addHint(w *lineWriter) {
 	several = several || had == hintValue && (s.loaded.record == nil || !s.loaded.record.HasFlash())
 	name := s.source.hint
 	switch {
-	case s.source.cookies != nil && s.hasNewCookie() && !w.sentData, // nothing else notes this use
-		s.stored != nil && use != "" && (changed || several):
+	case s.source.cookies != nil && (s.hasNewCookie() && !w.sentData || // nothing else notes this use
+		s.stored != nil && use != "" && (changed || several)):
 		w.add(name, s.sealUse(want), several)
 	case !changed && !several:
 	case want == noFlash:
