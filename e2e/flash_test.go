@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,23 +57,19 @@ func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
 	eachBrowser(t, setup{flashTTL: 2}, func(t *testing.T, _ *site, b *tab) {
 		b.visit("/")
 		b.addNote("stays")
-		for try := 1; ; try++ {
-			b.chooses("success", "late")
-			begun := time.Now()
-			b.press("main form button")
-			shown, took := b.alert(), time.Since(begun)
-			if took >= 2*time.Second && try < 10 {
-				continue // the machine is busy, and the page came too late
-			}
-			assert.Contains(t, shown, "success", "dropped after %v", took)
-			break
-		}
 		b.flash("success", "later")
 		assert.Equal(t, "/flash/landing", b.path())
 		assert.Empty(t, b.alert(), "shown after more than two seconds")
 		b.visit("/")
 		assert.Empty(t, b.alert())
 		assert.Equal(t, []string{"stays"}, b.notes(), "the flash TTL removed data")
+	})
+}
+
+func TestFlashTTLKeepsAMessageWhosePageComesInTime(t *testing.T) {
+	eachBrowser(t, setup{flashTTL: 600}, func(t *testing.T, _ *site, b *tab) {
+		b.flash("success", "later")
+		assert.Contains(t, b.alert(), "success")
 	})
 }
 
