@@ -55,11 +55,9 @@ func firefoxBrowser(t *testing.T) *firefox {
 
 // launchFirefox starts a firefox with a new profile and more preferences.
 func launchFirefox(preferences string) (*firefox, error) {
-	path, err := exec.LookPath("firefox-esr")
+	path, err := lookPath("firefox-esr", "firefox")
 	if err != nil {
-		if path, err = exec.LookPath("firefox"); err != nil {
-			return nil, fmt.Errorf("e2e: firefox is not installed: apt-get install firefox-esr")
-		}
+		return nil, fmt.Errorf("e2e: firefox is not installed: apt-get install firefox-esr")
 	}
 	f := &firefox{
 		replies: make(map[int]chan bidiMessage), statuses: make(map[string]int),
@@ -71,6 +69,8 @@ func launchFirefox(preferences string) (*firefox, error) {
 	preferences += `
 user_pref("services.settings.server", "");
 user_pref("app.normandy.enabled", false);
+user_pref("dom.ipc.processPrelaunch.enabled", false);
+user_pref("fission.autostart", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);

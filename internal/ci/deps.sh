@@ -29,6 +29,7 @@ have redis-server || missing+=(redis-server)
 compiles || missing+=(gcc libc6-dev)
 if [ -f e2e/go.mod ]; then
 	have chromium chromium-browser google-chrome || missing+=(chromium)
+	have chromium-headless-shell chromium-browser google-chrome || missing+=(chromium-headless-shell)
 	have firefox-esr firefox || missing+=(firefox-esr)
 	have npm || missing+=(npm)
 	have javac || missing+=(default-jdk-headless)
