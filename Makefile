@@ -49,8 +49,8 @@ soak: deps ## outages of redis under more load, for SOAKTIME (10m); prints a tab
 		grep --line-buffered -oE '\| .* \|$$|.*(FAIL|panic:|Error:|Messages:).*|^ok.*'
 
 .PHONY: fuzz-short
-fuzz-short: ## each fuzz target for FUZZTIME, or all together for 24s; one without seeds fails
-	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 24s) $(MODULES)
+fuzz-short: ## each fuzz target for FUZZTIME, or all together for 12s; one without seeds fails
+	@$(GO) run ./internal/ci/fuzz $(if $(FUZZTIME),-fuzztime $(FUZZTIME),-total 12s) $(MODULES)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME, or all together for an hour

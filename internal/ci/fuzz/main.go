@@ -1,4 +1,4 @@
-// Fuzz runs every fuzz target of the given modules, one after another.
+// Fuzz runs every fuzz target of the given modules, as many at once as there are processors.
 //
 //	go run ./internal/ci/fuzz -fuzztime 10s . e2e
 //	go run ./internal/ci/fuzz -total 1h . e2e
@@ -16,7 +16,10 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -52,21 +55,26 @@ func run(out io.Writer, each string, total time.Duration, dirs []string) error {
 		fmt.Fprintln(out, "fuzz: there are no targets")
 		return nil
 	}
+	atOnce := runtime.NumCPU()
 	if each == "" {
-		each = share(total, len(targets)).String()
+		each = share(total*time.Duration(atOnce), len(targets)).String()
 	}
 
-	var errs []error
-	for _, t := range targets {
-		err := t.checkSeeds()
-		if err == nil {
-			err = t.fuzz(out, each)
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
+	errs := make([]error, len(targets))
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i, t := range targets {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			if errs[i] = t.checkSeeds(); errs[i] == nil {
+				errs[i] = t.fuzz(each)
+			}
+		})
 	}
-	fmt.Fprintf(out, "%d fuzz targets, %s each: %d failed\n", len(targets), each, len(errs))
+	wait.Wait()
+	failed := len(slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil }))
+	fmt.Fprintf(out, "%d fuzz targets, %s each: %d failed\n", len(targets), each, failed)
 	return errors.Join(errs...)
 }
 
@@ -107,34 +115,34 @@ func list(dir string) (targets []target, err error) {
 
 // checkSeeds runs the target's seeds as ordinary tests. It fails if there are none.
 func (t target) checkSeeds() error {
-	cmd := t.command("-count=1", "-v", "-run", "^"+t.name+"$")
-	text, err := cmd.CombinedOutput()
+	text, err := t.test("-count=1", "-v", "-run", "^"+t.name+"$")
 	if err != nil {
 		return fmt.Errorf("%s of %s fails on its seeds: %w\n%s", t.name, t.pkg, err, text)
 	}
-	if !bytes.Contains(text, []byte("=== RUN   "+t.name+"/")) {
+	if !strings.Contains(text, "=== RUN   "+t.name+"/") {
 		return fmt.Errorf("%s of %s has no seeds: call f.Add, or keep inputs in testdata/fuzz/%[1]s", t.name, t.pkg)
 	}
 	return nil
 }
 
-// fuzz looks for new inputs that fail. It prints what go test says if one is found.
-func (t target) fuzz(out io.Writer, fuzztime string) error {
-	text, err := t.command("-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime).CombinedOutput()
-	if err != nil && !onlyLate(string(text)) {
-		fmt.Fprintf(out, "%s", text)
-		return fmt.Errorf("%s of %s: %w", t.name, t.pkg, err)
+// fuzz looks for new inputs that fail.
+func (t target) fuzz(fuzztime string) error {
+	text, err := t.test("-parallel=1", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime)
+	if err != nil && !onlyLate(text) {
+		return fmt.Errorf("%s of %s: %w\n%s", t.name, t.pkg, err, text)
 	}
-	if !bytes.Contains(text, []byte("fuzz: elapsed:")) {
+	if !strings.Contains(text, "fuzz: elapsed:") {
 		return fmt.Errorf("%s of %s was not fuzzed:\n%s", t.name, t.pkg, text)
 	}
 	return nil
 }
 
-func (t target) command(args ...string) *exec.Cmd {
+// test runs go test and returns what it prints.
+func (t target) test(args ...string) (text string, err error) {
 	cmd := exec.Command("go", append(append([]string{"test", "-vet=off"}, args...), t.pkg)...)
 	cmd.Dir = t.dir
-	return cmd
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // late matches the report of a target for which go test names no input, nothing but its own clock.

@@ -65,9 +65,9 @@ func TestRun(t *testing.T) {
 
 func TestFoundInputFails(t *testing.T) {
 	dir := module(t, fragile)
-	var out bytes.Buffer
-	assert.ErrorContains(t, run(&out, "20s", 0, []string{dir}), "FuzzFragile of example.org/m/p: exit status 1")
-	assert.Contains(t, out.String(), "Failing input written to")
+	err := run(&bytes.Buffer{}, "20s", 0, []string{dir})
+	assert.ErrorContains(t, err, "FuzzFragile of example.org/m/p: exit status 1")
+	assert.ErrorContains(t, err, "Failing input written to")
 }
 
 func TestCorpusFilesAreSeeds(t *testing.T) {
