@@ -20,16 +20,19 @@ import (
 
 const root = "../.." // go test runs a test in its package's directory
 
-func TestReadmeProgramIsTheQuickstart(t *testing.T) {
-	program, err := os.ReadFile(filepath.Join(root, "examples", "quickstart", "main.go"))
+func TestReadmeProgramIsTheQuickstart(t *testing.T) { checkReadmeProgram(t, root) }
+
+func checkReadmeProgram(t *testing.T, dir string) {
+	t.Helper()
+	program, err := os.ReadFile(filepath.Join(dir, "examples", "quickstart", "main.go"))
 	require.NoError(t, err)
-	assert.Equal(t, string(program), firstProgram(readReadme(t)),
+	assert.Equal(t, string(program), firstProgram(readReadme(t, dir)),
 		"the first program in README.md differs from examples/quickstart/main.go")
 }
 
 // The lines that README.md says to paste into a program make it build, beside a clone.
 func TestReadmeLinesGetTheLibrary(t *testing.T) {
-	readme := readReadme(t)
+	readme := readReadme(t, root)
 	_, rest, found := strings.Cut(readme, "run in your program:\n\n")
 	require.True(t, found)
 	lines, _, _ := strings.Cut(rest, "\n\n")
@@ -51,7 +54,7 @@ func TestReadmeLinesGetTheLibrary(t *testing.T) {
 // What README.md shows of curl is what curl shows. Values, times and the name of the data cookie differ.
 func TestReadmeTranscriptIsWhatCurlShows(t *testing.T) {
 	const open = "```\n$ curl"
-	_, rest, found := strings.Cut(readReadme(t), open)
+	_, rest, found := strings.Cut(readReadme(t, root), open)
 	require.True(t, found)
 	shown, _, _ := strings.Cut(rest, "```\n")
 	shown = "$ curl" + shown
@@ -82,16 +85,16 @@ func comparable(transcript string) string {
 	return transcript
 }
 
-func readReadme(t *testing.T) string {
+func readReadme(t *testing.T, dir string) string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	require.NoError(t, err)
 	return string(readme)
 }
 
 // README.md is read in one go.
 func TestReadmeIsShort(t *testing.T) {
-	lines := strings.Split(readReadme(t), "\n")
+	lines := strings.Split(readReadme(t, root), "\n")
 	assert.Less(t, len(lines), 251)
 	assert.Less(t, slices.Index(lines, "package main"), 25)
 }
@@ -158,7 +161,7 @@ func TestRenamingTheModuleWorks(t *testing.T) {
 			output(t, filepath.Dir(path), "go", "list", "-deps", "-test", "./...") // finds every import, and compiles nothing
 		}
 	}
-	output(t, copied, "go", "test", "-run", "TestReadme", "./internal/ci")
+	checkReadmeProgram(t, copied)
 }
 
 // output runs a command in dir, without what make and the caller's shell would hand down to it.
