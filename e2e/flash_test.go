@@ -54,7 +54,8 @@ func TestPicturesScriptsPollsAndPrefetchesDoNotRemoveAFlashMessage(t *testing.T)
 }
 
 func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
-	eachBrowser(t, setup{flashTTL: 2}, func(t *testing.T, _ *site, b *tab) {
+	eachDriver(t, setup{flashTTL: 2}, func(t *testing.T, s *site) { // the server removes it, whatever the browser
+		b := s.open(t)
 		b.visit("/")
 		b.addNote("stays")
 		b.flash("success", "later")
@@ -67,7 +68,8 @@ func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
 }
 
 func TestFlashTTLKeepsAMessageWhosePageComesInTime(t *testing.T) {
-	eachBrowser(t, setup{flashTTL: 600}, func(t *testing.T, _ *site, b *tab) {
+	eachDriver(t, setup{flashTTL: 600}, func(t *testing.T, s *site) {
+		b := s.open(t)
 		b.flash("success", "later")
 		assert.Contains(t, b.alert(), "success")
 	})

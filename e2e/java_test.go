@@ -14,7 +14,8 @@ import (
 func TestClientOfJavaSignsInAndOut(t *testing.T) {
 	eachDriver(t, setup{}, func(t *testing.T, s *site) {
 		var failure bytes.Buffer
-		java := exec.CommandContext(t.Context(), "java", "testdata/Client.java", s.url)
+		const sparing = "-XX:TieredStopAtLevel=1" // what runs for a second is not worth optimizing
+		java := exec.CommandContext(t.Context(), "java", sparing, "-XX:+UseSerialGC", "testdata/Client.java", s.url)
 		java.Stderr = &failure
 		out, err := java.Output()
 		require.NoError(t, err, failure.String())
