@@ -98,14 +98,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // choose returns the first slot that nobody uses, or the one with the fewest users.
-func (p *pool) choose() *slot {
-	best, fewest := &p.slots[0], int32(0)
+func (p *pool) choose() (best *slot) {
+	var fewest int32
 	for i := range p.slots {
-		if n := p.slots[i].users.Load(); i == 0 || n < fewest {
-			best, fewest = &p.slots[i], n
+		s := &p.slots[i]
+		if s.users.CompareAndSwap(0, 1) { // two operations at once do not take the same free slot
+			return s
 		}
-		if fewest == 0 {
-			break
+		if n := s.users.Load(); best == nil || n < fewest {
+			best, fewest = s, n
 		}
 	}
 	best.users.Add(1)

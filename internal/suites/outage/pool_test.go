@@ -48,10 +48,16 @@ func holding(t *testing.T, b *kit.Browser, p *redistest.Proxy, n int) (release f
 	for range n {
 		requests.Go(func() { b.Another().Get("/count") })
 	}
-	for range n {
-		<-arrived
+	release = func() { close(gate); requests.Wait() }
+	for held := range n {
+		select {
+		case <-arrived:
+		case <-time.After(time.Minute):
+			release()
+			require.Fail(t, "operations share connections", "%d of %d are held", held, n)
+		}
 	}
-	return func() { close(gate); requests.Wait() }
+	return release
 }
 
 func TestConnectionsBoundsHowManyAreOpen(t *testing.T) {
