@@ -102,10 +102,11 @@ func (p *pool) choose() (best *slot) {
 	var fewest int32
 	for i := range p.slots {
 		s := &p.slots[i]
-		if s.users.CompareAndSwap(0, 1) { // two operations at once do not take the same free slot
+		n := s.users.Load()
+		if n == 0 && s.users.CompareAndSwap(0, 1) { // two operations at once do not take the same free slot
 			return s
 		}
-		if n := s.users.Load(); best == nil || n < fewest {
+		if n = max(n, 1); best == nil || n < fewest {
 			best, fewest = s, n
 		}
 	}
