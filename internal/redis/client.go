@@ -106,7 +106,7 @@ func (p *pool) choose() (best *slot) {
 		if n == 0 && s.users.CompareAndSwap(0, 1) { // two operations at once do not take the same free slot
 			return s
 		}
-		if n = max(n, 1); best == nil || n < fewest {
+		if best == nil || n < fewest {
 			best, fewest = s, n
 		}
 	}
