@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +72,12 @@ func run(out io.Writer, each string, total time.Duration, dirs []string) error {
 		})
 	}
 	wait.Wait()
-	failed := len(slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil }))
+	failed := 0
+	for _, err := range errs {
+		if err != nil {
+			failed++
+		}
+	}
 	fmt.Fprintf(out, "%d fuzz targets, %s each: %d failed\n", len(targets), each, failed)
 	return errors.Join(errs...)
 }
