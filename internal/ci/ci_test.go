@@ -31,13 +31,16 @@ func checkReadmeProgram(t *testing.T, dir string) {
 }
 
 // The lines that README.md says to paste into a program make it build, beside a clone.
-func TestReadmeLinesGetTheLibrary(t *testing.T) {
-	readme := readReadme(t, root)
+func TestReadmeLinesGetTheLibrary(t *testing.T) { checkReadmeLines(t, root) }
+
+func checkReadmeLines(t *testing.T, checkout string) {
+	t.Helper()
+	readme := readReadme(t, checkout)
 	_, rest, found := strings.Cut(readme, "run in your program:\n\n")
 	require.True(t, found)
 	lines, _, _ := strings.Cut(rest, "\n\n")
 	dir := t.TempDir()
-	clone, err := filepath.Abs(root)
+	clone, err := filepath.Abs(checkout)
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink(clone, filepath.Join(dir, "session")))
 	program := filepath.Join(dir, "program")
@@ -162,6 +165,7 @@ func TestRenamingTheModuleWorks(t *testing.T) {
 		}
 	}
 	checkReadmeProgram(t, copied)
+	checkReadmeLines(t, copied)
 }
 
 // output runs a command in dir, without what make and the caller's shell would hand down to it.
