@@ -52,9 +52,9 @@ func closeBrowsers() {
 	}
 }
 
-// launch starts a chromium with a profile in dir, or in a new directory that is removed with it. What
-// has no profile of its own needs no window: a page in Debian's headless shell, which is the same
-// engine, takes a third of a processor.
+// launch starts a chromium with a profile in dir, or in a new directory that is removed with it. If it
+// needs no profile, it is Debian's headless shell: the same engine, which takes a third of the processor
+// time for a page.
 func launch(dir string) (context.Context, context.CancelFunc, error) {
 	names := []string{"chromium", "chromium-browser", "google-chrome"}
 	if dir == "" {

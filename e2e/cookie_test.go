@@ -124,10 +124,8 @@ func TestPagesWorkInABrowserThatRefusesCookies(t *testing.T) {
 			}
 			t.Run(driver+"/"+name, func(t *testing.T) {
 				b := open(t, start(t, driver, setup{}).url)
-				if driver == "cookie" {
-					for _, path := range []string{"/flash", "/sign-in", "/session", "/drivers", "/at-once", "/wire"} {
-						assert.Equal(t, 200, b.visit(path), path)
-					}
+				for _, path := range []string{"/", "/flash", "/sign-in", "/session", "/drivers", "/at-once", "/wire"} {
+					assert.Equal(t, 200, b.visit(path), path)
 				}
 				b.visit("/")
 				assert.Equal(t, 200, b.addNote("lost"))

@@ -69,8 +69,6 @@ func launchFirefox(preferences string) (*firefox, error) {
 	preferences += `
 user_pref("services.settings.server", "");
 user_pref("app.normandy.enabled", false);
-user_pref("dom.ipc.processPrelaunch.enabled", false);
-user_pref("fission.autostart", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);

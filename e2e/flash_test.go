@@ -54,8 +54,7 @@ func TestPicturesScriptsPollsAndPrefetchesDoNotRemoveAFlashMessage(t *testing.T)
 }
 
 func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
-	eachDriver(t, setup{flashTTL: 2}, func(t *testing.T, s *site) { // the server removes it, whatever the browser
-		b := s.open(t)
+	eachBrowser(t, setup{flashTTL: 2}, func(t *testing.T, _ *site, b *tab) {
 		b.visit("/")
 		b.addNote("stays")
 		b.flash("success", "later")
@@ -68,9 +67,8 @@ func TestFlashTTLDropsAMessageWhosePageComesTooLate(t *testing.T) {
 }
 
 func TestFlashTTLKeepsAMessageWhosePageComesInTime(t *testing.T) {
-	eachDriver(t, setup{flashTTL: 600}, func(t *testing.T, s *site) {
-		b := s.open(t)
-		b.flash("success", "later")
+	eachBrowser(t, setup{flashTTL: 600}, func(t *testing.T, _ *site, b *tab) {
+		b.flash("success", "late")
 		assert.Contains(t, b.alert(), "success")
 	})
 }
