@@ -126,9 +126,10 @@ func TestSeveralProcessesCleanUpAtOnce(t *testing.T) {
 
 func TestBackgroundCleanupIsStoppedByClose(t *testing.T) {
 	onDatabases(t, func(t *testing.T, s *site) {
+		rows := s.many(20_000)
+		s.fill(t, s.driver(t, s.db), rows, swept())
 		s.options.CleanupInterval, s.options.CleanupBatch = 10*time.Millisecond, 10
-		d, rows := s.driver(t, s.db), s.many(20_000)
-		s.fill(t, d, rows, swept())
+		d := s.driver(t, s.db)
 		require.Eventually(t, func() bool { return s.rows(t, d) < rows }, 20*time.Second, 5*time.Millisecond)
 		start := time.Now()
 		require.NoError(t, d.Close())
