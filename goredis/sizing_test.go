@@ -135,7 +135,7 @@ func TestFiguresOfOneRequest(t *testing.T) {
 		t.Logf("%s: %d round trips (%s)", test.path, trips, test.commands)
 		assert.Equal(t, test.trips, trips, test.path)
 
-		const n, workers = 2000, 4
+		const n, workers = 200, 4
 		all := make([][]*http.Cookie, n)
 		for i := range all {
 			all[i] = serve("/set")
