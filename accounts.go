@@ -121,7 +121,10 @@ func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID
 		if ender, ok := src.driver.(driver.UserEnder); ok {
 			return m.endAtOnce(ctx, src, ender, user, kept, reason)
 		}
-		if err := src.index.EndBefore(ctx, userKey(src.cookie, user), src.time(m.now())); err != nil {
+		err := m.bounded(ctx, func(ctx context.Context) error {
+			return src.index.EndBefore(ctx, userKey(src.cookie, user), src.time(m.now()))
+		})
+		if err != nil {
 			return err
 		}
 		listed, err := m.listed(ctx, src, user)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/session"
+	"example.com/session/driver"
 	"example.com/session/internal/hooks"
 	"example.com/session/internal/suites/kit"
 )
@@ -212,6 +214,30 @@ func TestRegenerateDoesNotSaveASessionFromBeingEnded(t *testing.T) {
 }
 
 // EndAll runs while six clients replace their tokens.
+// hangingIndex is a Driver whose index does not answer.
+type hangingIndex struct {
+	driver.Driver
+	driver.Index
+}
+
+func (hangingIndex) EndBefore(ctx context.Context, _ string, _ time.Time) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestEndAllWaitsNoLongerThanStoreTimeoutForAnIndex(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := session.StoreDriver(kit.NewCountingStore())
+		m := kit.NewManager(t, session.Config{
+			Default: "store", StoreTimeout: time.Second, Logger: kit.Quiet,
+			Drivers: map[string]session.Driver{"store": hangingIndex{store, store.(driver.Index)}},
+		})
+		start := time.Now()
+		assert.ErrorIs(t, m.EndAll(t.Context(), "ann"), session.ErrUnavailable)
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
+
 func TestNoSignInOutlivesTheEndingOfAll(t *testing.T) {
 	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -62,6 +63,25 @@ func TestTwoFirstRequestsOfAnAddressKeepBothUpdates(t *testing.T) {
 	<-done
 	<-done
 	kit.NewVisitor(t, m).Visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("n")) })
+}
+
+func TestUpdatesOfAClientThatHasDisconnectedAreKept(t *testing.T) {
+	kit.OnServers(t, func(t *testing.T, site *kit.Site) {
+		m := kit.NewManager(t, site.Config)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Set("n", 1) })
+		handler := m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			add := func(n int) int { return n + 1 }
+			session.Update(session.FromRequest(r), "n", add)
+			v.Visit(func(s *session.Session) { session.Update(s, "n", add) }) // changes the value before the commit
+		}))
+		ctx, disconnect := context.WithCancel(t.Context())
+		disconnect()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", v.CookieHeader())
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+		v.Visit(func(s *session.Session) { assert.Equal(t, 3, s.Get("n")) })
+	})
 }
 
 func TestRememberMayBeShorterThanTheSessionIsOld(t *testing.T) {

@@ -235,7 +235,7 @@ func (s *Session) send(sv *save) error {
 		if err = s.resolve(sv, err); err != nil {
 			return s.saveFailed(sv, err)
 		}
-		if !wait.next(ctx) {
+		if !wait.next() {
 			return s.saveFailed(sv, unavailable("save with driver "+s.source.name, errTooManyConflicts))
 		}
 	}
@@ -356,22 +356,17 @@ const (
 	longestPause      = 50 * time.Millisecond
 )
 
-// next waits, and reports whether there is time for another try.
-func (p *retryPause) next(ctx context.Context) bool {
+// next waits, and reports whether there is time for another try. A client that has disconnected does not
+// end the tries: its changes are stored.
+func (p *retryPause) next() bool {
 	if p.tries++; p.tries == 1 {
 		p.until = time.Now().Add(p.timeout)
 	}
-	if ctx.Err() != nil || time.Now().After(p.until) {
+	if time.Now().After(p.until) {
 		return false
 	}
-	if p.tries <= triesWithoutPause {
-		return true
+	if p.tries > triesWithoutPause {
+		time.Sleep(rand.N(min(time.Millisecond<<min(p.tries-triesWithoutPause, 6), longestPause)))
 	}
-	pause := min(time.Millisecond<<min(p.tries-triesWithoutPause, 6), longestPause)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(rand.N(pause)):
-		return true
-	}
+	return true
 }
