@@ -145,7 +145,7 @@ type Config struct {
 	Codec Codec
 
 	// Logger receives messages for operators. They contain no token, secret or value. Nil means
-	// slog.Default(), looked up when a message is logged.
+	// the slog.Default() of when NewManager is called.
 	Logger *slog.Logger
 
 	// ErrorHandler writes the response to a request whose session could not be loaded or stored, in

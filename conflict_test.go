@@ -65,23 +65,39 @@ func TestTwoFirstRequestsOfAnAddressKeepBothUpdates(t *testing.T) {
 	kit.NewVisitor(t, m).Visit(func(s *session.Session) { assert.Equal(t, 2, s.Get("n")) })
 }
 
+// disconnected serves a request with these cookies whose client has gone away.
+func disconnected(t *testing.T, m *session.Manager, cookies string, do func(s *session.Session)) {
+	ctx, disconnect := context.WithCancel(t.Context())
+	disconnect()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", cookies)
+	m.Middleware(kit.HTTPHandler(do)).ServeHTTP(httptest.NewRecorder(), r)
+}
+
 func TestUpdatesOfAClientThatHasDisconnectedAreKept(t *testing.T) {
 	kit.OnServers(t, func(t *testing.T, site *kit.Site) {
 		m := kit.NewManager(t, site.Config)
 		v := kit.NewVisitor(t, m)
 		v.Visit(func(s *session.Session) { s.Set("n", 1) })
-		handler := m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			add := func(n int) int { return n + 1 }
-			session.Update(session.FromRequest(r), "n", add)
+		add := func(n int) int { return n + 1 }
+		disconnected(t, m, v.CookieHeader(), func(s *session.Session) {
+			session.Update(s, "n", add)
 			v.Visit(func(s *session.Session) { session.Update(s, "n", add) }) // changes the value before the commit
-		}))
-		ctx, disconnect := context.WithCancel(t.Context())
-		disconnect()
-		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-		r.Header.Set("Cookie", v.CookieHeader())
-		handler.ServeHTTP(httptest.NewRecorder(), r)
+		})
 		v.Visit(func(s *session.Session) { assert.Equal(t, 3, s.Get("n")) })
 	})
+}
+
+func TestSignInOfAClientThatHasDisconnectedMakesRoom(t *testing.T) {
+	kit.OnServers(t, func(t *testing.T, site *kit.Site) {
+		m := kit.NewManager(t, site.Config)
+		v := kit.NewVisitor(t, m)
+		v.Visit(func(s *session.Session) { s.Login("ann") })
+		disconnected(t, m, "", func(s *session.Session) {
+			s.Login("ann")
+			assert.NoError(t, s.Save())
+		})
+	}, func(cfg *session.Config) { cfg.MaxPerUser = 1 })
 }
 
 func TestRememberMayBeShorterThanTheSessionIsOld(t *testing.T) {

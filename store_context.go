@@ -10,14 +10,22 @@ import (
 // after StoreTimeout. It does not end when the client disconnects, so that the request's changes
 // are stored.
 func (s *Session) storeContext() (context.Context, context.CancelFunc) {
-	if s.source.local { // it takes no time, and looks at no context
-		return s.request.Context, func() {}
+	if s.source.local { // it takes no time
+		return lastingContext{s.request}, func() {}
 	}
 	c := &deadlineContext{
 		Context: context.WithoutCancel(s.request.Context), deadline: time.Now().Add(s.request.manager.storeTimeout),
 	}
 	return c, c.end
 }
+
+// A lastingContext is like context.WithoutCancel of the request's context, and takes no memory.
+type lastingContext struct{ request *requestState }
+
+func (lastingContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (lastingContext) Done() <-chan struct{}       { return nil }
+func (lastingContext) Err() error                  { return nil }
+func (c lastingContext) Value(key any) any         { return c.request.Context.Value(key) }
 
 // A deadlineContext is like the result of context.WithDeadline, but has no timer until Done is
 // called. Few operations call Done, and a timer costs more time than the rest of the library's work
