@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"slices"
 
 	"example.com/session/driver"
 )
@@ -24,7 +25,8 @@ func (s *Session) resolve(sv *save, err error) error {
 		sv.beginSession(s.source)
 		return nil
 	case conflict.Key != "" && current.Accepts(sv.Expect):
-		return sv.updateAgain(current)
+		sv.base = current
+		return rerunUpdates(sv.Ops, sv.updates, current)
 	}
 	if _, remembered := current.ReplacedAt(sv.Expect); remembered {
 		return s.resolveReplaced(sv, current)
@@ -90,7 +92,8 @@ func (sv *save) beginWithData(src *source) {
 	loaded := sv.base
 	sv.beginSession(src)
 	sv.Restart = true
-	if loaded == nil || sv.clearsData() {
+	clearsData := func(op driver.Op) bool { return op.Kind == driver.Clear && op.Part == driver.Data }
+	if loaded == nil || slices.ContainsFunc(sv.Ops, clearsData) {
 		return
 	}
 	var ops []driver.Op
@@ -98,21 +101,6 @@ func (sv *save) beginWithData(src *source) {
 		ops = append(ops, driver.Op{Kind: driver.Set, Part: driver.Data, Key: key, Encoded: encoded})
 	}
 	sv.Ops = append(ops, sv.Ops...)
-}
-
-func (sv *save) clearsData() bool {
-	for i := range sv.Ops {
-		if op := &sv.Ops[i]; op.Kind == driver.Clear && op.Part == driver.Data {
-			return true
-		}
-	}
-	return false
-}
-
-// updateAgain runs the functions of Update on the values that the record holds now.
-func (sv *save) updateAgain(current *driver.Record) error {
-	sv.base = current
-	return rerunUpdates(sv.Ops, sv.updates, current)
 }
 
 // rerunUpdates runs the functions of Update whose keys hold another value in a record, which is nil if

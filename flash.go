@@ -8,26 +8,10 @@ import (
 
 // A flashUse records what a request has read and shown of flash.
 type flashUse struct {
-	now     []flashNow
+	now     map[string]string   // encoded values of FlashNow
 	read    []string            // keys of flash that came with the request and was read
 	expired int                 // how many of read had been read when the commit expired flash
 	shown   []driver.FlashValue // expired by the commit; this request still reads them
-}
-
-// A flashNow is a value of FlashNow.
-type flashNow struct{ key, encoded string }
-
-func (f *flashUse) lookupNow(key string) (string, bool) {
-	for i := range f.now {
-		if f.now[i].key == key {
-			return f.now[i].encoded, true
-		}
-	}
-	return "", false
-}
-
-func (f *flashUse) dropNow(key string) {
-	f.now = slices.DeleteFunc(f.now, func(n flashNow) bool { return n.key == key })
 }
 
 // Flash stores a value that can be read by this request and by later ones. The next page removes
@@ -52,7 +36,7 @@ func (s *Session) putFlash(key string, value any, kind driver.OpKind) {
 	if !ok {
 		return
 	}
-	s.flash.dropNow(key)
+	delete(s.flash.now, key)
 	if !s.mayChange("flash") {
 		return
 	}
@@ -73,8 +57,10 @@ func (s *Session) FlashNow(key string, value any) {
 		return
 	}
 	s.open()
-	s.flash.dropNow(key)
-	s.flash.now = append(s.flash.now, flashNow{key, encoded})
+	if s.flash.now == nil {
+		s.flash.now = make(map[string]string)
+	}
+	s.flash.now[key] = encoded
 }
 
 // KeepFlash keeps the flash of these keys that an earlier request stored, for one more page. Its

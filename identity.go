@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,12 +149,10 @@ func (s *Session) endSession(reason string) {
 // add adds a session unless it is in the list. A session with its record comes first, which saves a
 // look-up.
 func (e *endings) add(one endable) {
-	for _, other := range e.before {
-		if other.id == one.id && other.secret == one.secret {
-			return
-		}
+	same := func(other endable) bool { return other.id == one.id && other.secret == one.secret }
+	if !slices.ContainsFunc(e.before, same) {
+		e.before = append(e.before, one)
 	}
-	e.before = append(e.before, one)
 }
 
 // clearAddress is Destroy under ByClientIP: the session has no secret that could be ended, so its
@@ -219,13 +219,6 @@ func (s *Session) endOne(e endable) error {
 	if user := ended.User(); user != "" && s.source.index != nil {
 		_ = s.source.index.Remove(ctx, userKey(s.source.cookie, user), e.id) // lists hide it anyway
 	}
-	s.emitEvent(Event{Kind: EventEnded, Reason: s.endings.reasonOf()}, ended)
+	s.emitEvent(Event{Kind: EventEnded, Reason: cmp.Or(s.endings.reason, reasonLogin)}, ended)
 	return nil
-}
-
-func (e *endings) reasonOf() string {
-	if e.reason == "" {
-		return reasonLogin
-	}
-	return e.reason
 }

@@ -73,18 +73,14 @@ func (s *Session) open() {
 func (s *Session) load() {
 	s.request.used.Store(true)
 	s.loaded.status, s.loaded.at = absent, s.now()
-	err := s.find()
-	switch {
-	case err == nil && s.isLost():
+	if err := s.find(); err != nil {
+		s.noteProblem(err)
+		s.loaded.status, s.loaded.err = failed, err
+		if s.request.allowsAnonymous(err) {
+			s.loaded.status = anonymous
+		}
+	} else if s.isLost() {
 		s.noteProblem(ErrEnded)
-		return
-	case err == nil:
-		return
-	}
-	s.noteProblem(err)
-	s.loaded.status, s.loaded.err = failed, err
-	if s.request.allowsAnonymous(err) {
-		s.loaded.status = anonymous
 	}
 }
 
@@ -370,6 +366,5 @@ func (s *Session) presented(most int) (all []endable, more bool) {
 
 // cookieCame reports whether the request has a cookie of the session's name.
 func (s *Session) cookieCame() bool {
-	found := cookie.Find(s.request.cookies, s.source.cookie)
-	return len(found.List()) > 0
+	return cookie.HasPrefix(s.request.cookies, s.source.cookie, "")
 }

@@ -18,7 +18,7 @@ func (s *Session) move() error {
 	case i == nil || i.removed:
 		return nil
 	case s.endings.called():
-		return s.endOld(s.endings.reasonOf())
+		return s.endOld(s.endings.reason)
 	case s.isMoving() && s.hasUnsaved():
 		return s.storeMoved()
 	case s.isMoving() && i.old.own != nil:

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 
 	"example.com/session/driver"
 )
@@ -39,12 +40,7 @@ func (s *Session) rejectRequest(err error) {
 }
 
 func (p *problems) forgetKey(k opKey) {
-	for i := range p.unstorable {
-		if p.unstorable[i].key == k {
-			p.unstorable = append(p.unstorable[:i], p.unstorable[i+1:]...)
-			return
-		}
-	}
+	p.unstorable = slices.DeleteFunc(p.unstorable, func(f valueFault) bool { return f.key == k })
 }
 
 func (p *problems) forget(key string) {
@@ -53,13 +49,7 @@ func (p *problems) forget(key string) {
 }
 
 func (p *problems) forgetAll(part driver.Part) {
-	kept := p.unstorable[:0]
-	for _, f := range p.unstorable {
-		if f.key.part != part {
-			kept = append(kept, f)
-		}
-	}
-	p.unstorable = kept
+	p.unstorable = slices.DeleteFunc(p.unstorable, func(f valueFault) bool { return f.key.part == part })
 }
 
 // blocking returns why the changes cannot be stored as they are.

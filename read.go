@@ -113,7 +113,7 @@ func scanAs[T any](s *Session, v value) (T, error) {
 // lookup returns what stands under a key: FlashNow hides other flash, and flash hides data.
 func (s *Session) lookup(key string) (value, bool) {
 	s.open()
-	if encoded, ok := s.flash.lookupNow(key); ok {
+	if encoded, ok := s.flash.now[key]; ok {
 		return value{encoded: encoded}, true
 	}
 	if v, ok := s.lookupFlash(key); ok {
@@ -192,8 +192,8 @@ func (s *Session) values() map[string]value {
 			all[key] = v
 		}
 	}
-	for _, n := range s.flash.now {
-		all[n.key] = value{encoded: n.encoded}
+	for key, encoded := range s.flash.now {
+		all[key] = value{encoded: encoded}
 	}
 	return all
 }

@@ -207,7 +207,7 @@ func (s *Session) delete(key string) bool {
 	if len(key) == 0 || len(key) > maxKey {
 		return had // nothing can be there
 	}
-	s.flash.dropNow(key)
+	delete(s.flash.now, key)
 	if s.mayChange("delete") {
 		s.pending.remove(key)
 	}

@@ -135,12 +135,9 @@ func (s *Session) wasSaved() bool {
 
 // maxAge returns what is left of the lifetime, or 0 if the cookie ends with the browser.
 func (s *Session) maxAge(now time.Time) time.Duration {
-	limits := s.stored.Limits()
+	limits := s.source.limitsOf(s.stored)
 	if s.request.manager.cfg.CookieAttributes.SessionOnly && !limits.Remembered {
 		return 0
-	}
-	if !limits.Remembered {
-		limits.Lifetime = min(limits.Lifetime, s.source.limits.Lifetime)
 	}
 	return max(s.stored.CreatedAt().Add(limits.Lifetime).Sub(now), time.Second)
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -79,44 +80,31 @@ func (src *source) expiresAt(rec *driver.Record) time.Time {
 	if at := parseAccountTime(accountOf(rec, accountSignedIn)); !at.IsZero() && at.Before(began) {
 		began = at
 	}
-	return earliest(end, began.Add(caps.Lifetime), rec.UsedAt().Add(caps.Idle))
+	return slices.MinFunc([]time.Time{end, began.Add(caps.Lifetime), rec.UsedAt().Add(caps.Idle)}, time.Time.Compare)
 }
 
-func earliest(times ...time.Time) time.Time {
-	first := times[0]
-	for _, t := range times[1:] {
-		if t.Before(first) {
-			first = t
-		}
+// limitsOf returns the limits that apply: the shorter ones of the record's and the configured ones,
+// unless Remember set them.
+func (src *source) limitsOf(rec *driver.Record) driver.Limits {
+	limits := rec.Limits()
+	if !limits.Remembered {
+		limits.Lifetime = min(limits.Lifetime, src.limits.Lifetime)
+		limits.Idle = min(limits.Idle, src.limits.Idle)
 	}
-	return first
+	return limits
 }
 
 // expiredBy returns the event of a session that has expired.
 func (src *source) expiredBy(rec *driver.Record, now time.Time) EventKind {
-	lifetime := rec.Limits().Lifetime
-	if !rec.Limits().Remembered {
-		lifetime = min(lifetime, src.limits.Lifetime)
-	}
-	if !now.Before(rec.CreatedAt().Add(lifetime)) {
+	if !now.Before(rec.CreatedAt().Add(src.limitsOf(rec).Lifetime)) {
 		return EventExpiredLifetime
 	}
 	return EventExpiredIdle
 }
 
-// idleTimeout returns the idle timeout that applies: the shorter one of the record's and the
-// configured one.
-func (src *source) idleTimeout(rec *driver.Record) time.Duration {
-	limits := rec.Limits()
-	if !limits.Remembered {
-		limits.Idle = min(limits.Idle, src.limits.Idle)
-	}
-	return src.assurance.within(limits).Idle
-}
-
 // noteUseAfter returns how old the last recorded use may become before a use is recorded again.
 func (src *source) noteUseAfter(rec *driver.Record) time.Duration {
-	idle := src.idleTimeout(rec)
+	idle := src.assurance.within(src.limitsOf(rec)).Idle
 	after := min(idle/usePart, time.Minute)
 	if src.cookies != nil {
 		after = min(idle/usePartInCookie, longestInCookie)
