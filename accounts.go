@@ -131,7 +131,7 @@ func (m *Manager) endAll(ctx context.Context, user string, keep *Session, keepID
 		if err != nil {
 			return err
 		}
-		return forEach(src.workers(), listed, func(l listedSession) error {
+		return forEach(src.workers(), listed, func(l *listedSession) error {
 			if l.entry.ID == kept {
 				return nil
 			}
@@ -228,7 +228,7 @@ func (m *Manager) bounded(ctx context.Context, do func(context.Context) error) e
 }
 
 // listed returns the entries of a user's index with the sessions that they name.
-func (m *Manager) listed(ctx context.Context, src *source, user string) ([]listedSession, error) {
+func (m *Manager) listed(ctx context.Context, src *source, user string) ([]*listedSession, error) {
 	var entries []driver.IndexEntry
 	now := src.time(m.now())
 	err := m.bounded(ctx, func(ctx context.Context) (err error) {
@@ -238,16 +238,12 @@ func (m *Manager) listed(ctx context.Context, src *source, user string) ([]liste
 	if err != nil {
 		return nil, err
 	}
-	listed := make([]listedSession, len(entries))
+	listed := make([]*listedSession, len(entries))
 	for i, e := range entries {
-		listed[i].entry = e
+		listed[i] = &listedSession{entry: e}
 	}
-	at := make([]int, len(entries))
-	for i := range at {
-		at[i] = i
-	}
-	err = forEach(src.workers(), at, func(i int) error {
-		return m.bounded(ctx, func(ctx context.Context) error { return src.look(ctx, user, &listed[i], now) })
+	err = forEach(src.workers(), listed, func(l *listedSession) error {
+		return m.bounded(ctx, func(ctx context.Context) error { return src.look(ctx, user, l, now) })
 	})
 	return listed, err
 }
@@ -270,7 +266,7 @@ func (src *source) look(ctx context.Context, user string, l *listedSession, now 
 }
 
 // endListed ends the session that an entry names, and removes the entry.
-func (m *Manager) endListed(ctx context.Context, src *source, user string, l listedSession, reason string) error {
+func (m *Manager) endListed(ctx context.Context, src *source, user string, l *listedSession, reason string) error {
 	return m.bounded(ctx, func(ctx context.Context) error {
 		if !l.removable {
 			e := &driver.Ending{ID: l.entry.ID, Now: src.time(m.now()), For: driver.IndexTombstone, User: user}

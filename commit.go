@@ -6,10 +6,10 @@ import (
 	"example.com/session/internal/cookie"
 )
 
-// commit stores the request's changes to its sessions, and adds the cookies to the header. It runs
-// once, just before the first byte of the final header leaves. If anything fails, nothing of the
-// handler's response is sent.
-func (r *requestState) commit(status int) error {
+// BeforeHeader commits the request: it stores the changes to its sessions, and adds the cookies to the
+// header. It runs once, just before the first byte of the final header leaves. If anything fails,
+// nothing of the handler's response is sent. It implements response.Hooks.
+func (r *requestState) BeforeHeader(status int) error {
 	r.status = int32(status)
 	if r.hinted || len(r.manager.byIP) > 0 {
 		r.openPendingFlash()
@@ -217,7 +217,7 @@ func (s *Session) Reload() error {
 	if s.loaded.err != nil || s.stored == nil || s.isMoving() {
 		return errors.Join(s.loaded.err, s.lostError())
 	}
-	c, err := s.reload()
+	c, err := s.tryToken(s.token, s.stored, s.now())
 	switch {
 	case err != nil:
 		return err
@@ -237,15 +237,6 @@ func (s *Session) lostError() error {
 		return ErrEnded
 	}
 	return nil
-}
-
-// reload loads the record of the session again and verifies the secret. A session in a cookie is as
-// it came.
-func (s *Session) reload() (candidate, error) {
-	if s.source.cookies != nil {
-		return s.tryToken(s.token, s.stored, s.now())
-	}
-	return s.tryToken(s.token, nil, s.now())
 }
 
 // BeforeHijack stores what needs no cookie, before the connection is taken over. It implements

@@ -251,8 +251,8 @@ func (s *Session) tryCookie(text string) (candidate, error) {
 	return s.tryToken(t, rec, s.loaded.at)
 }
 
-// tryToken loads the session that a token opens at a time. rec is the record from the cookie
-// itself, or nil.
+// tryToken loads the session that a token opens at a time. rec is the record that came in a cookie of
+// the cookie driver; others take no notice of it.
 func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candidate, error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
@@ -260,10 +260,11 @@ func (s *Session) tryToken(t *token, rec *driver.Record, now time.Time) (candida
 	ctx, began := s.begin(ctx, opLoad, t.id)
 	var loaded *driver.Record
 	var err error
-	if rec == nil {
-		loaded, err = s.source.driver.Load(ctx, t.id, now)
+	if d := s.source.cookies; d != nil {
+		loaded, err = d.load(ctx, rec, t.digest, now)
 	} else {
-		loaded, err = s.source.cookies.load(ctx, rec, t.digest, now)
+		rec = nil // it tells nothing
+		loaded, err = s.source.driver.Load(ctx, t.id, now)
 	}
 	if err = s.answered(opLoad, t.id, began, err); err == nil {
 		return s.judge(t, loaded, now), nil
@@ -336,7 +337,7 @@ func (s *Session) retireJoined() {
 	if !ok || s.loaded.at.Before(at.Add(afterJoin)) {
 		return
 	}
-	ch := s.newChanges()
+	ch := &s.newSave().Changes
 	ch.Install, ch.Replace = ch.Expect, true
 	ctx, cancel := s.storeContext()
 	defer cancel()

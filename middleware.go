@@ -131,9 +131,6 @@ func (r *requestState) close(store bool) {
 	}
 }
 
-// BeforeHeader commits the request. It implements response.Hooks.
-func (r *requestState) BeforeHeader(status int) error { return r.commit(status) }
-
 // ErrorAnswer says how the error answer is made. It implements response.Hooks.
 func (r *requestState) ErrorAnswer(err error) response.ErrorAnswer {
 	m := r.manager

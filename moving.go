@@ -39,7 +39,7 @@ func (s *Session) storeMoved() error {
 	// The session that another request has made of it may have ended so long ago that nothing else says so.
 	_, moved, err := s.movedAgo(ctx, i)
 	if err == nil && !moved {
-		rec, err = s.saveMoved(ctx, i)
+		rec, err = s.sendOnce(ctx, &save{Changes: *i.changes, base: i.record})
 	}
 	var conflict *driver.ConflictError
 	switch {
@@ -61,22 +61,9 @@ func (s *Session) storeMoved() error {
 	return s.adoptMoved(rec)
 }
 
-func (s *Session) saveMoved(ctx context.Context, i *importing) (rec *driver.Record, err error) {
-	ctx, began := s.begin(ctx, opSave, i.token.id)
-	if err = s.enterIndex(ctx, &save{Changes: *i.changes, base: i.record}); err == nil {
-		s.source.stats.saves.Add(1)
-		rec, err = s.source.driver.Save(ctx, nil, i.changes)
-	}
-	return rec, s.answered(opSave, i.token.id, began, err)
-}
-
 // foundMoved goes on with the session that another request has made of the old one.
 func (s *Session) foundMoved() error {
-	var inCookie *driver.Record
-	if s.source.cookies != nil { // the server knows no values
-		inCookie = s.importing.record
-	}
-	c, err := s.tryToken(s.importing.token, inCookie, s.now())
+	c, err := s.tryToken(s.importing.token, s.importing.record, s.now())
 	switch {
 	case err != nil:
 		s.noteProblem(err)

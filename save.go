@@ -45,9 +45,6 @@ func (s *Session) newSave() *save {
 	return sv
 }
 
-// newChanges returns changes of the stored session without operations.
-func (s *Session) newChanges() *driver.Changes { return &s.newSave().Changes }
-
 // beginSession makes the save the first one of a session under a new id.
 func (sv *save) beginSession(src *source) {
 	sv.base, sv.token = nil, newToken(src.cookie, driver.NewID())
@@ -250,7 +247,11 @@ func (s *Session) sendOnce(ctx context.Context, sv *save) (*driver.Record, error
 		return nil, s.answered(opSave, sv.ID, began, err)
 	}
 	s.source.stats.saves.Add(1)
-	rec, err := s.source.driver.Save(ctx, sv.base, &sv.Changes)
+	base := sv.base
+	if sv.New { // an imported session has one, of another store
+		base = nil
+	}
+	rec, err := s.source.driver.Save(ctx, base, &sv.Changes)
 	return rec, s.answered(opSave, sv.ID, began, err)
 }
 

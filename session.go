@@ -335,7 +335,7 @@ func (s *Session) ExpiresAt() time.Time {
 	}
 	rec := s.stored
 	if s.useIsDue() { // the commit will note this use
-		if used, err := s.newChanges().Apply(rec); err == nil {
+		if used, err := s.newSave().Apply(rec); err == nil {
 			rec = used
 		}
 	}

@@ -97,7 +97,7 @@ func (s *Session) makeRoom(ctx context.Context, user string, e driver.IndexEntry
 		return err
 	}
 	count, now := 0, s.now()
-	var live []listedSession
+	var live []*listedSession
 	for _, l := range listed {
 		switch {
 		case l.entry.ID == e.ID:
@@ -119,10 +119,10 @@ func (s *Session) makeRoom(ctx context.Context, user string, e driver.IndexEntry
 	if m.cfg.AtMaxPerUser == RefuseNew || tooMany > len(live) {
 		return ErrTooManySessions
 	}
-	slices.SortFunc(live, func(a, b listedSession) int {
+	slices.SortFunc(live, func(a, b *listedSession) int {
 		return cmp.Or(a.signedIn().Compare(b.signedIn()), cmp.Compare(a.entry.ID.String(), b.entry.ID.String()))
 	})
-	return forEach(src.workers(), live[:tooMany], func(l listedSession) error {
+	return forEach(src.workers(), live[:tooMany], func(l *listedSession) error {
 		return m.endListed(ctx, src, user, l, reasonMaxPerUser)
 	})
 }

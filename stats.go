@@ -69,10 +69,7 @@ type latencies struct {
 }
 
 func (l *latencies) add(took time.Duration) {
-	i := 0
-	for i < len(latencyBounds) && took > latencyBounds[i] {
-		i++
-	}
+	i, _ := slices.BinarySearch(latencyBounds[:], took)
 	l.counts[i].Add(1)
 	l.sum.Add(int64(took))
 }
