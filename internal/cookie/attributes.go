@@ -3,6 +3,7 @@
 package cookie
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,19 +49,10 @@ func (a Attributes) Validate() error {
 	)
 }
 
-func (a Attributes) path() string {
-	if a.Path == "" {
-		return "/"
-	}
-	return a.Path
-}
+func (a Attributes) path() string { return cmp.Or(a.Path, "/") }
 
-func (a Attributes) sameSite() http.SameSite {
-	if a.SameSite == 0 || a.SameSite == http.SameSiteDefaultMode {
-		return http.SameSiteLaxMode
-	}
-	return a.SameSite
-}
+// sameSite returns SameSite, or Lax for zero and http.SameSiteDefaultMode, which are less than Lax.
+func (a Attributes) sameSite() http.SameSite { return max(a.SameSite, http.SameSiteLaxMode) }
 
 // attributeError returns the error for a field of the attributes.
 func attributeError(field, format string, args ...any) error {
