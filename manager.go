@@ -44,12 +44,13 @@ func NewManager(cfg Config) (*Manager, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	cookies, err := cookie.NewWriter(cfg.CookieAttributes.internal())
-	if err != nil {
-		return nil, err
-	}
 	cfg.PreviousSecrets, cfg.Drivers = slices.Clone(cfg.PreviousSecrets), maps.Clone(cfg.Drivers)
-	m := &Manager{cfg: &cfg, codec: cfg.Codec, cookies: cookies, sources: make(map[string]*source)}
+	m := &Manager{
+		cfg:     &cfg,
+		codec:   cfg.Codec,
+		cookies: cookie.NewWriter(cfg.CookieAttributes.internal()),
+		sources: make(map[string]*source),
+	}
 	if m.codec == nil {
 		m.codec = jsonCodec{}
 	}

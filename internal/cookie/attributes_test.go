@@ -129,12 +129,6 @@ func TestAttributeErrorsAreReportedTogether(t *testing.T) {
 	assertErrors(t, err, []string{"Prefix", "Path", "Domain", "SameSite", "Secure"})
 }
 
-func TestNewWriterRefusesWhatValidateRefuses(t *testing.T) {
-	w, err := cookie.NewWriter(cookie.Attributes{Path: "app"})
-	assert.Nil(t, w)
-	assert.ErrorContains(t, err, "session: Config.CookieAttributes.Path: ")
-}
-
 func TestNamePrefixIsFoundInAnyLetterCase(t *testing.T) {
 	for _, tt := range []struct {
 		name, rule string

@@ -19,18 +19,15 @@ type Writer struct {
 	flags [2]string // "; HttpOnly; SameSite=Lax" and so on, without and with Secure
 }
 
-// NewWriter validates the attributes and returns a writer that uses them.
-func NewWriter(a Attributes) (*Writer, error) {
-	if err := a.Validate(); err != nil {
-		return nil, err
-	}
+// NewWriter returns a writer that uses the attributes, which must be valid.
+func NewWriter(a Attributes) *Writer {
 	forced := len(a.secureReasons()) > 0
 	return &Writer{
 		attributes: a,
 		forced:     forced,
 		scope:      scopeOf(a.path(), a.Domain),
 		flags:      [2]string{flagsOf(a, forced), flagsOf(a, true)},
-	}, nil
+	}
 }
 
 func scopeOf(path, domain string) string {
