@@ -64,10 +64,22 @@ func TestRedisDefaultsAreFilledIn(t *testing.T) {
 		DialTimeout:     time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, Namespace: "shop"}, c)
 }
 
-func TestRedisIsSetByAnyField(t *testing.T) {
-	assert.False(t, RedisConfig{}.isSet())
-	assert.True(t, RedisConfig{Host: "127.0.0.1"}.isSet())
-	assert.True(t, RedisConfig{Options: RedisOptions{Client: uncomparable{}}}.isSet())
+func TestRedisIsConfiguredByAnyField(t *testing.T) {
+	for name, tt := range map[string]struct {
+		redis RedisConfig
+		want  bool
+	}{
+		"nothing": {want: false},
+		"host":    {redis: RedisConfig{Host: "127.0.0.1"}, want: true},
+		"client":  {redis: RedisConfig{Options: RedisOptions{Client: uncomparable{}}}, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := NewManager(Config{Default: "memory", Redis: tt.redis})
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, m.sources[builtinRedis].configured)
+			assert.NoError(t, m.Close())
+		})
+	}
 }
 
 // An uncomparable is a client that == must not be asked about.

@@ -197,6 +197,8 @@ func (c RedisConfig) check() []error {
 	o := c.Options
 	unprintable := func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }
 	full, urlErr := c.withURL()
+	replaced := c.Host != "" || c.Port != 0 || c.Password != "" ||
+		o.DB != 0 || o.Username != "" || o.TLS != nil || o.Socket != ""
 	return slices.Concat(
 		checkLimit("Redis.IdleTimeout", c.IdleTimeout),
 		checkNotNegative("Redis.FlashTTL", c.FlashTTL),
@@ -210,7 +212,9 @@ func (c RedisConfig) check() []error {
 			"%d is not a port from 1 to 65535", c.Port),
 		checkNamespace(c.Namespace),
 		checkNetwork(o.Network, o.Socket),
-		[]error{c.checkURL()},
+		[]error{urlErr},
+		problemIf(c.URL != "" && replaced, "Redis.URL", "fields that it replaces are set as well: leave "+
+			"Host, Port, Password, Options.DB, Username, TLS and Socket empty"),
 		problemIf(urlErr == nil && full.Options.Username != "" && full.Password == "",
 			"Redis.Options.Username",
 			"set without a password: redis would treat this application as its user \"default\""),

@@ -72,7 +72,7 @@ func (m *Manager) addSources() error {
 		return err
 	}
 	m.addSource(builtinMemory, m.memory).configured = m.cfg.Memory != MemoryConfig{}
-	m.addSource(builtinRedis, m.redis).configured = m.cfg.Redis.isSet()
+	m.addSource(builtinRedis, m.redis).configured = m.cfg.Redis != RedisConfig{}
 	m.addSource(builtinCookie, nil)
 	for name, d := range m.cfg.Drivers {
 		m.addSource(name, d).configured = true
