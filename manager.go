@@ -26,10 +26,9 @@ type Manager struct {
 	cookies      *cookie.Writer
 	main         *source // the default driver
 	sources      map[string]*source
-	ordered      []*source // by name
-	byIP         []*source // those that tell clients apart by their address
-	memory       *memoryDriver
-	redis        *redisDriver
+	ordered      []*source     // by name
+	byIP         []*source     // those that tell clients apart by their address
+	redis        Driver        // of Config.Redis; the manager closes it
 	failed       atomic.Uint64 // requests that got the error answer
 	log          *eventLog
 	clock        func() time.Time // for tests; nil: the system's
@@ -66,12 +65,11 @@ func NewManager(cfg Config) (*Manager, error) {
 }
 
 func (m *Manager) addSources() error {
-	m.memory = newMemoryDriver(m.cfg.Memory, m.evicted)
 	var err error
-	if m.redis, err = newRedisDriver(m.cfg.Redis); err != nil {
+	if m.redis, err = NewRedisDriver(m.cfg.Redis); err != nil {
 		return err
 	}
-	m.addSource(builtinMemory, m.memory).configured = m.cfg.Memory != MemoryConfig{}
+	m.addSource(builtinMemory, newMemoryDriver(m.cfg.Memory, m.evicted)).configured = m.cfg.Memory != MemoryConfig{}
 	m.addSource(builtinRedis, m.redis).configured = m.cfg.Redis != RedisConfig{}
 	m.addSource(builtinCookie, nil)
 	for name, d := range m.cfg.Drivers {
@@ -204,7 +202,7 @@ func (m *Manager) Ping(ctx context.Context) error {
 // ErrUnavailable, which wraps ErrClosed. Close may be called more than once.
 func (m *Manager) Close() error {
 	m.closed.Store(true)
-	return m.redis.Close()
+	return m.redis.(io.Closer).Close()
 }
 
 // evicted reports a session that the memory driver has dropped to stay within MaxSessions.

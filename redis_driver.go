@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"example.com/session/internal/redis"
@@ -15,7 +16,13 @@ import (
 // one round trip, and so is a save without a conflict. If a connection breaks before the reply, the
 // operation is tried once more on a new connection. A save has a number, so it is never applied
 // twice.
-func NewRedisDriver(cfg RedisConfig) (Driver, error) { return newRedisDriver(cfg) }
+func NewRedisDriver(cfg RedisConfig) (Driver, error) {
+	resolved, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	return &redisDriver{redis.New(resolved), cfg.IdleTimeout, cfg.FlashTTL}, nil
+}
 
 // A RedisClient is the application's own client for RedisOptions.Client, for example for a cluster
 // or Sentinel. It must be safe for concurrent use. Package example.com/session/goredis adapts
@@ -34,12 +41,6 @@ type redisDriver struct {
 	idle, flashTTL time.Duration
 }
 
-func newRedisDriver(cfg RedisConfig) (*redisDriver, error) {
-	resolved, err := cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
-	return &redisDriver{redis.New(resolved), cfg.IdleTimeout, cfg.FlashTTL}, nil
-}
+var _ io.Closer = (*redisDriver)(nil)
 
 func (d *redisDriver) ownLimits() (idle, flashTTL time.Duration) { return d.idle, d.flashTTL }
