@@ -354,13 +354,6 @@ func (c CookieConfig) revocationWindow() time.Duration {
 	return cmp.Or(c.RevocationWindow, 10*time.Second)
 }
 
-func (c MemoryConfig) maxSessions() int {
-	if c.MaxSessions <= 0 { // NewManager refuses negative values, NewMemoryDriver cannot
-		return 1_000_000
-	}
-	return c.MaxSessions
-}
-
 // driverNames returns the names of all drivers, sorted.
 func (c Config) driverNames() []string {
 	names := []string{builtinCookie, builtinMemory, builtinRedis}

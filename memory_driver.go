@@ -23,7 +23,7 @@ type memoryDriver struct {
 }
 
 func newMemoryDriver(cfg MemoryConfig, onEvict func(context.Context, *driver.Record)) *memoryDriver {
-	d := memory.New(memory.Options{MaxSessions: cfg.maxSessions(), OnEvict: onEvict})
+	d := memory.New(memory.Options{MaxSessions: cfg.MaxSessions, OnEvict: onEvict})
 	return &memoryDriver{Driver: d, idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}
 }
 
