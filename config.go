@@ -324,13 +324,9 @@ func (c Config) lifetime() time.Duration {
 	return cmp.Or(c.Lifetime, c.Assurance.caps().Lifetime, 24*time.Hour)
 }
 
-func (c Config) idleTimeout() time.Duration {
-	return cmp.Or(c.IdleTimeout, c.Assurance.caps().Idle, time.Hour)
-}
-
-// idleTimeoutOr returns the idle timeout of a driver; own is the one in its own configuration.
-func (c Config) idleTimeoutOr(own time.Duration) time.Duration {
-	return cmp.Or(own, c.idleTimeout())
+// idleTimeout returns the idle timeout of a driver; own is the one in its own configuration, or zero.
+func (c Config) idleTimeout(own time.Duration) time.Duration {
+	return cmp.Or(own, c.IdleTimeout, c.Assurance.caps().Idle, time.Hour)
 }
 
 func (c Config) logger() *slog.Logger {

@@ -26,8 +26,8 @@ func TestDefaults(t *testing.T) {
 	var c Config
 	assert.Equal(t, "cookie", c.driverName())
 	assert.Equal(t, 24*time.Hour, c.lifetime())
-	assert.Equal(t, time.Hour, c.idleTimeout())
-	assert.Equal(t, time.Minute, c.idleTimeoutOr(time.Minute), "the driver's own goes first")
+	assert.Equal(t, time.Hour, c.idleTimeout(0))
+	assert.Equal(t, time.Minute, c.idleTimeout(time.Minute), "the driver's own goes first")
 	assert.Equal(t, 3*time.Second, c.storeTimeout())
 	assert.Equal(t, 10*time.Second, c.Cookie.revocationWindow())
 	assert.Same(t, slog.Default(), c.logger())
@@ -42,9 +42,9 @@ func TestAssuranceCapsLimits(t *testing.T) {
 		AAL2: {Lifetime: day, Idle: time.Hour}, AAL3: {Lifetime: 12 * time.Hour, Idle: 15 * time.Minute},
 	} {
 		c := Config{Assurance: level}
-		assert.Equal(t, want, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout()}, "%q: the caps are the defaults", level)
+		assert.Equal(t, want, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout(0)}, "%q: the caps are the defaults", level)
 		c.Lifetime, c.IdleTimeout = time.Minute, time.Second
-		assert.Equal(t, driver.Limits{Lifetime: time.Minute, Idle: time.Second}, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout()})
+		assert.Equal(t, driver.Limits{Lifetime: time.Minute, Idle: time.Second}, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout(0)})
 	}
 	remembered := driver.Limits{Lifetime: 60 * day, Idle: 60 * day, Remembered: true}
 	assert.Equal(t, remembered, Assurance("").within(remembered), "no caps")

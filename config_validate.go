@@ -152,7 +152,7 @@ func checkNotNegative[T int | time.Duration](field string, n T) []error {
 
 // checkAccounts reports what is wrong with the fields about signed-in users.
 func (c Config) checkAccounts() []error {
-	idle := c.idleTimeoutOr(c.ownIdleTimeout())
+	idle := c.idleTimeout(c.ownLimits(c.driverName()).idle)
 	uncounted := c.driverName() == builtinCookie && c.Cookie.Revocation == ""
 	return slices.Concat(
 		c.checkRevocation(),
@@ -175,21 +175,6 @@ func (c Config) checkRevocation() []error {
 	indexed = indexed || name == builtinRedis || name == builtinMemory && !c.Memory.ByClientIP
 	return problemIf(name != "" && !indexed, "Cookie.Revocation", "driver %q keeps no index of "+
 		"users: use the memory or redis driver, or one made by StoreDriver", name)
-}
-
-// ownIdleTimeout returns the idle timeout in the default driver's own configuration, or zero.
-func (c Config) ownIdleTimeout() time.Duration {
-	switch name := c.driverName(); name {
-	case builtinCookie:
-		return c.Cookie.IdleTimeout
-	case builtinMemory:
-		return c.Memory.IdleTimeout
-	case builtinRedis:
-		return c.Redis.IdleTimeout
-	default:
-		idle, _ := ownLimits(c.Drivers[name])
-		return idle
-	}
 }
 
 // check reports all problems of c together, but for those of certificate files.

@@ -104,16 +104,13 @@ func (m *Manager) addCookieDriver(src *source) error {
 func (m *Manager) addSource(name string, d driver.Driver) *source {
 	src := &source{name: name, driver: d, cookie: m.cfg.CookieAttributes.prefix() + name, assurance: m.cfg.Assurance}
 	src.hint = src.cookie + hintSuffix
-	idle, flashTTL := ownLimits(d)
-	switch name {
-	case builtinMemory:
-		src.local, src.byIP = true, m.cfg.Memory.ByClientIP
-	case builtinCookie:
-		idle, flashTTL = m.cfg.Cookie.IdleTimeout, m.cfg.Cookie.FlashTTL
-	}
-	src.limits = driver.Limits{Lifetime: m.cfg.lifetime(), Idle: m.cfg.idleTimeoutOr(idle)}
-	src.flashTTL = flashTTL
+	own := m.cfg.ownLimits(name)
+	src.limits = driver.Limits{Lifetime: m.cfg.lifetime(), Idle: m.cfg.idleTimeout(own.idle)}
+	src.flashTTL = own.flashTTL
 	src.lockAfter = m.cfg.LockAfter
+	if name == builtinMemory {
+		src.local, src.byIP = true, m.cfg.Memory.ByClientIP
+	}
 	if !src.byIP {
 		src.index, _ = d.(driver.Index)
 	} else {
@@ -122,16 +119,6 @@ func (m *Manager) addSource(name string, d driver.Driver) *source {
 	src.clock, _ = d.(driver.Clock)
 	m.sources[name] = src
 	return src
-}
-
-// ownLimits returns the idle timeout and the FlashTTL that a driver was made with, 0 for none.
-func ownLimits(d driver.Driver) (idle, flashTTL time.Duration) {
-	if limited, ok := d.(interface {
-		ownLimits() (idle, flashTTL time.Duration)
-	}); ok {
-		return limited.ownLimits()
-	}
-	return 0, 0
 }
 
 // source returns a named driver that can be used.

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"io"
-	"time"
 
 	"example.com/session/internal/redis"
 )
@@ -21,7 +20,7 @@ func NewRedisDriver(cfg RedisConfig) (Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &redisDriver{redis.New(resolved), cfg.IdleTimeout, cfg.FlashTTL}, nil
+	return &redisDriver{redis.New(resolved), ownLimits{idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}}, nil
 }
 
 // A RedisClient is the application's own client for RedisOptions.Client, for example for a cluster
@@ -38,9 +37,7 @@ type RedisClient interface {
 
 type redisDriver struct {
 	*redis.Driver
-	idle, flashTTL time.Duration
+	ownLimits
 }
 
 var _ io.Closer = (*redisDriver)(nil)
-
-func (d *redisDriver) ownLimits() (idle, flashTTL time.Duration) { return d.idle, d.flashTTL }
