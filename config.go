@@ -329,12 +329,7 @@ func (c Config) idleTimeout(own time.Duration) time.Duration {
 	return cmp.Or(own, c.IdleTimeout, c.Assurance.caps().Idle, time.Hour)
 }
 
-func (c Config) logger() *slog.Logger {
-	if c.Logger == nil {
-		return slog.Default()
-	}
-	return c.Logger
-}
+func (c Config) logger() *slog.Logger { return cmp.Or(c.Logger, slog.Default()) }
 
 func (a CookieAttributes) prefix() string { return cmp.Or(a.Prefix, "s_") }
 
