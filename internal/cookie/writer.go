@@ -53,10 +53,10 @@ func (w *Writer) flagsFor(secure bool) string {
 }
 
 // Set returns a complete Set-Cookie line. maxAge is rounded up to whole seconds, at least one, so
-// that the browser does not forget a session that the server would still open: a Max-Age of 0 or less
-// deletes the cookie. A maxAge of 0 makes a cookie that ends with the browser. Expires says the same as Max-Age, for clients that take
-// Max-Age alone for RFC 2965. name and value are a cookie-name and a cookie-value of RFC 6265:
-// nothing is quoted.
+// that the browser does not forget a session that the server would still open: a Max-Age of 0 or
+// less deletes the cookie. A maxAge of 0 makes a cookie that ends with the browser. Expires says
+// the same as Max-Age, for clients that take Max-Age alone for RFC 2965. name and value are a
+// cookie-name and a cookie-value of RFC 6265: nothing is quoted.
 func (w *Writer) Set(name string, value []byte, maxAge time.Duration, secure bool, now time.Time) string {
 	const age, expires = "; Max-Age=", "; Expires="
 	flags := w.flagsFor(secure)
