@@ -324,21 +324,12 @@ func (c Config) lifetime() time.Duration {
 	return cmp.Or(c.Lifetime, c.Assurance.caps().Lifetime, 24*time.Hour)
 }
 
-func (c Config) idleTimeout() time.Duration {
-	return cmp.Or(c.IdleTimeout, c.Assurance.caps().Idle, time.Hour)
+// idleTimeout returns the idle timeout of a driver; own is the one in its own configuration, or zero.
+func (c Config) idleTimeout(own time.Duration) time.Duration {
+	return cmp.Or(own, c.IdleTimeout, c.Assurance.caps().Idle, time.Hour)
 }
 
-// idleTimeoutOr returns the idle timeout of a driver; own is the one in its own configuration.
-func (c Config) idleTimeoutOr(own time.Duration) time.Duration {
-	return cmp.Or(own, c.idleTimeout())
-}
-
-func (c Config) logger() *slog.Logger {
-	if c.Logger == nil {
-		return slog.Default()
-	}
-	return c.Logger
-}
+func (c Config) logger() *slog.Logger { return cmp.Or(c.Logger, slog.Default()) }
 
 func (a CookieAttributes) prefix() string { return cmp.Or(a.Prefix, "s_") }
 
@@ -352,13 +343,6 @@ func (a CookieAttributes) internal() cookie.Attributes {
 
 func (c CookieConfig) revocationWindow() time.Duration {
 	return cmp.Or(c.RevocationWindow, 10*time.Second)
-}
-
-func (c MemoryConfig) maxSessions() int {
-	if c.MaxSessions <= 0 { // NewManager refuses negative values, NewMemoryDriver cannot
-		return 1_000_000
-	}
-	return c.MaxSessions
 }
 
 // driverNames returns the names of all drivers, sorted.

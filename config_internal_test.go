@@ -26,13 +26,10 @@ func TestDefaults(t *testing.T) {
 	var c Config
 	assert.Equal(t, "cookie", c.driverName())
 	assert.Equal(t, 24*time.Hour, c.lifetime())
-	assert.Equal(t, time.Hour, c.idleTimeout())
-	assert.Equal(t, time.Minute, c.idleTimeoutOr(time.Minute), "the driver's own goes first")
+	assert.Equal(t, time.Hour, c.idleTimeout(0))
+	assert.Equal(t, time.Minute, c.idleTimeout(time.Minute), "the driver's own goes first")
 	assert.Equal(t, 3*time.Second, c.storeTimeout())
 	assert.Equal(t, 10*time.Second, c.Cookie.revocationWindow())
-	assert.Equal(t, 1_000_000, c.Memory.maxSessions())
-	assert.Equal(t, 1_000_000, MemoryConfig{MaxSessions: -1}.maxSessions())
-	assert.Equal(t, 5, MemoryConfig{MaxSessions: 5}.maxSessions())
 	assert.Same(t, slog.Default(), c.logger())
 	c.Logger = slog.New(slog.DiscardHandler)
 	assert.Same(t, c.Logger, c.logger())
@@ -45,9 +42,9 @@ func TestAssuranceCapsLimits(t *testing.T) {
 		AAL2: {Lifetime: day, Idle: time.Hour}, AAL3: {Lifetime: 12 * time.Hour, Idle: 15 * time.Minute},
 	} {
 		c := Config{Assurance: level}
-		assert.Equal(t, want, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout()}, "%q: the caps are the defaults", level)
+		assert.Equal(t, want, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout(0)}, "%q: the caps are the defaults", level)
 		c.Lifetime, c.IdleTimeout = time.Minute, time.Second
-		assert.Equal(t, driver.Limits{Lifetime: time.Minute, Idle: time.Second}, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout()})
+		assert.Equal(t, driver.Limits{Lifetime: time.Minute, Idle: time.Second}, driver.Limits{Lifetime: c.lifetime(), Idle: c.idleTimeout(0)})
 	}
 	remembered := driver.Limits{Lifetime: 60 * day, Idle: 60 * day, Remembered: true}
 	assert.Equal(t, remembered, Assurance("").within(remembered), "no caps")
@@ -64,10 +61,22 @@ func TestRedisDefaultsAreFilledIn(t *testing.T) {
 		DialTimeout:     time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, Namespace: "shop"}, c)
 }
 
-func TestRedisIsSetByAnyField(t *testing.T) {
-	assert.False(t, RedisConfig{}.isSet())
-	assert.True(t, RedisConfig{Host: "127.0.0.1"}.isSet())
-	assert.True(t, RedisConfig{Options: RedisOptions{Client: uncomparable{}}}.isSet())
+func TestRedisIsConfiguredByAnyField(t *testing.T) {
+	for name, tt := range map[string]struct {
+		redis RedisConfig
+		want  bool
+	}{
+		"nothing": {want: false},
+		"host":    {redis: RedisConfig{Host: "127.0.0.1"}, want: true},
+		"client":  {redis: RedisConfig{Options: RedisOptions{Client: uncomparable{}}}, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := NewManager(Config{Default: "memory", Redis: tt.redis})
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, m.sources[builtinRedis].configured)
+			assert.NoError(t, m.Close())
+		})
+	}
 }
 
 // An uncomparable is a client that == must not be asked about.

@@ -57,24 +57,18 @@ func summary(config any) (attrs []slog.Attr) {
 func shown(v reflect.Value, secret bool) slog.Value {
 	named, isNamed := v.Interface().(fmt.Stringer)
 	drivers, isDrivers := v.Interface().(map[string]Driver)
-	at, isTime := v.Interface().(time.Time)
+	_, isTime := v.Interface().(time.Time)
 	switch {
 	case secret && !v.IsZero(), strings.Contains(v.String(), "@"): // perhaps a URL
 		return slog.StringValue("[redacted]")
-	case isTime:
-		return slog.TimeValue(at)
-	case v.Kind() == reflect.Struct:
-		return slog.GroupValue(summary(v.Interface())...)
-	case v.Kind() == reflect.String:
-		return slog.StringValue(v.String())
 	case v.CanInt() && isNamed: // durations, modes and policies
 		return slog.StringValue(named.String())
-	case v.CanInt():
-		return slog.Int64Value(v.Int())
+	case isTime, v.CanInt(), v.Kind() == reflect.String, v.Kind() == reflect.Bool:
+		return slog.AnyValue(v.Interface())
+	case v.Kind() == reflect.Struct:
+		return slog.GroupValue(summary(v.Interface())...)
 	case isDrivers:
 		return slog.StringValue(strings.Join(slices.Sorted(maps.Keys(drivers)), " "))
-	case v.Kind() == reflect.Bool:
-		return slog.BoolValue(v.Bool())
 	}
 	return slog.BoolValue(!v.IsZero())
 }

@@ -152,7 +152,7 @@ func checkNotNegative[T int | time.Duration](field string, n T) []error {
 
 // checkAccounts reports what is wrong with the fields about signed-in users.
 func (c Config) checkAccounts() []error {
-	idle := c.idleTimeoutOr(c.ownIdleTimeout())
+	idle := c.idleTimeout(c.ownLimits(c.driverName()).idle)
 	uncounted := c.driverName() == builtinCookie && c.Cookie.Revocation == ""
 	return slices.Concat(
 		c.checkRevocation(),
@@ -177,26 +177,13 @@ func (c Config) checkRevocation() []error {
 		"users: use the memory or redis driver, or one made by StoreDriver", name)
 }
 
-// ownIdleTimeout returns the idle timeout in the default driver's own configuration, or zero.
-func (c Config) ownIdleTimeout() time.Duration {
-	switch name := c.driverName(); name {
-	case builtinCookie:
-		return c.Cookie.IdleTimeout
-	case builtinMemory:
-		return c.Memory.IdleTimeout
-	case builtinRedis:
-		return c.Redis.IdleTimeout
-	default:
-		idle, _ := ownLimits(c.Drivers[name])
-		return idle
-	}
-}
-
 // check reports all problems of c together, but for those of certificate files.
 func (c RedisConfig) check() []error {
 	o := c.Options
 	unprintable := func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }
 	full, urlErr := c.withURL()
+	replaced := c.Host != "" || c.Port != 0 || c.Password != "" ||
+		o.DB != 0 || o.Username != "" || o.TLS != nil || o.Socket != ""
 	return slices.Concat(
 		checkLimit("Redis.IdleTimeout", c.IdleTimeout),
 		checkNotNegative("Redis.FlashTTL", c.FlashTTL),
@@ -210,7 +197,9 @@ func (c RedisConfig) check() []error {
 			"%d is not a port from 1 to 65535", c.Port),
 		checkNamespace(c.Namespace),
 		checkNetwork(o.Network, o.Socket),
-		[]error{c.checkURL()},
+		[]error{urlErr},
+		problemIf(c.URL != "" && replaced, "Redis.URL", "fields that it replaces are set as well: leave "+
+			"Host, Port, Password, Options.DB, Username, TLS and Socket empty"),
 		problemIf(urlErr == nil && full.Options.Username != "" && full.Password == "",
 			"Redis.Options.Username",
 			"set without a password: redis would treat this application as its user \"default\""),

@@ -167,11 +167,8 @@ type recentIDs struct {
 func (r *recentIDs) add(id driver.ID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if age := now.Sub(r.turned); age >= driver.Tombstone {
+	if now.Sub(r.turned) >= driver.Tombstone {
 		r.generations[1] = r.generations[0]
-		if age >= 2*driver.Tombstone {
-			r.generations[1] = nil
-		}
 		r.generations[0], r.turned = make(map[driver.ID]time.Time), now
 	}
 	r.generations[0][id] = now

@@ -115,7 +115,7 @@ func (s *Session) endSession(reason string) {
 	}
 	sv := s.inFlight // it may be stored
 	s.discardUnsaved()
-	presented, more := s.presented(maxPresented)
+	presented, more := s.presented()
 	if more {
 		s.rejectRequest(errTooManyCookies)
 	}

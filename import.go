@@ -109,11 +109,11 @@ func (fromDriver) Find(*http.Request) (*OldCookie, error) { return nil, nil }
 // find returns the session of the other driver, if its cookie came. If several came, the one that opens counts.
 func (d fromDriver) find(r *requestState) *OldCookie {
 	src := r.manager.sources[string(d)]
-	if src.err != nil || src.byIP {
+	if src.err != nil {
 		return nil
 	}
 	own := &Session{request: r, source: src}
-	presented, _ := own.presented(maxPresented)
+	presented, _ := own.presented()
 	if len(presented) == 0 {
 		return nil
 	}
@@ -138,7 +138,7 @@ func (fromDriver) Remove(_ context.Context, c *OldCookie) error {
 	own := c.own
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	presented, _ := own.presented(maxPresented)
+	presented, _ := own.presented()
 	for i := range presented {
 		presented[i].imported = true
 	}

@@ -66,10 +66,31 @@ func (c Config) checkAssurance() (problems []error) {
 	check("Memory.IdleTimeout", c.Memory.IdleTimeout, caps.Idle)
 	check("Redis.IdleTimeout", c.Redis.IdleTimeout, caps.Idle)
 	for _, name := range slices.Sorted(maps.Keys(c.Drivers)) {
-		idle, _ := ownLimits(c.Drivers[name])
-		check(fmt.Sprintf("Drivers[%.64q]: IdleTimeout", name), idle, caps.Idle)
+		check(fmt.Sprintf("Drivers[%.64q]: IdleTimeout", name), c.ownLimits(name).idle, caps.Idle)
 	}
 	return problems
+}
+
+// The ownLimits of a driver are those in its own configuration. Zero means that it sets none. The
+// drivers of NewMemoryDriver and NewRedisDriver embed theirs.
+type ownLimits struct{ idle, flashTTL time.Duration }
+
+func (l ownLimits) own() ownLimits { return l }
+
+// ownLimits returns the limits in the named driver's own configuration.
+func (c Config) ownLimits(name string) ownLimits {
+	if d, ok := c.Drivers[name].(interface{ own() ownLimits }); ok {
+		return d.own()
+	}
+	switch name {
+	case builtinCookie:
+		return ownLimits{idle: c.Cookie.IdleTimeout, flashTTL: c.Cookie.FlashTTL}
+	case builtinMemory:
+		return ownLimits{idle: c.Memory.IdleTimeout, flashTTL: c.Memory.FlashTTL}
+	case builtinRedis:
+		return ownLimits{idle: c.Redis.IdleTimeout, flashTTL: c.Redis.FlashTTL}
+	}
+	return ownLimits{}
 }
 
 // A SignInPolicy says what happens to a sign-in at Config.MaxPerUser. Its text form is

@@ -346,14 +346,14 @@ func (s *Session) retireJoined() {
 	}
 }
 
-// presented returns the sessions whose cookies came with the request, at most the given number.
-// more reports that there were more.
-func (s *Session) presented(most int) (all []endable, more bool) {
+// presented returns the sessions whose cookies came with the request, at most maxPresented. more
+// reports that there were more.
+func (s *Session) presented() (all []endable, more bool) {
 	if s.source.byIP {
 		return nil, false // an address ends nothing
 	}
-	values := cookie.All(s.request.cookies, s.source.cookie, most+1)
-	for _, text := range values[:min(most, len(values))] {
+	values := cookie.All(s.request.cookies, s.source.cookie, maxPresented+1)
+	for _, text := range values[:min(maxPresented, len(values))] {
 		if s.source.cookies == nil {
 			if t, ok := parseToken(s.source.cookie, text); ok {
 				all = append(all, s.endable(t, nil))
@@ -362,7 +362,7 @@ func (s *Session) presented(most int) (all []endable, more bool) {
 			all = append(all, s.endable(t, rec))
 		}
 	}
-	return all, len(values) > most
+	return all, len(values) > maxPresented
 }
 
 // cookieCame reports whether the request has a cookie of the session's name.

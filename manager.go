@@ -26,10 +26,9 @@ type Manager struct {
 	cookies      *cookie.Writer
 	main         *source // the default driver
 	sources      map[string]*source
-	ordered      []*source // by name
-	byIP         []*source // those that tell clients apart by their address
-	memory       *memoryDriver
-	redis        *redisDriver
+	ordered      []*source     // by name
+	byIP         []*source     // those that tell clients apart by their address
+	redis        Driver        // of Config.Redis; the manager closes it
 	failed       atomic.Uint64 // requests that got the error answer
 	log          *eventLog
 	clock        func() time.Time // for tests; nil: the system's
@@ -44,12 +43,13 @@ func NewManager(cfg Config) (*Manager, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	cookies, err := cookie.NewWriter(cfg.CookieAttributes.internal())
-	if err != nil {
-		return nil, err
-	}
 	cfg.PreviousSecrets, cfg.Drivers = slices.Clone(cfg.PreviousSecrets), maps.Clone(cfg.Drivers)
-	m := &Manager{cfg: &cfg, codec: cfg.Codec, cookies: cookies, sources: make(map[string]*source)}
+	m := &Manager{
+		cfg:     &cfg,
+		codec:   cfg.Codec,
+		cookies: cookie.NewWriter(cfg.CookieAttributes.internal()),
+		sources: make(map[string]*source),
+	}
 	if m.codec == nil {
 		m.codec = jsonCodec{}
 	}
@@ -65,13 +65,12 @@ func NewManager(cfg Config) (*Manager, error) {
 }
 
 func (m *Manager) addSources() error {
-	m.memory = newMemoryDriver(m.cfg.Memory, m.evicted)
 	var err error
-	if m.redis, err = newRedisDriver(m.cfg.Redis); err != nil {
+	if m.redis, err = NewRedisDriver(m.cfg.Redis); err != nil {
 		return err
 	}
-	m.addSource(builtinMemory, m.memory).configured = m.cfg.Memory != MemoryConfig{}
-	m.addSource(builtinRedis, m.redis).configured = m.cfg.Redis.isSet()
+	m.addSource(builtinMemory, newMemoryDriver(m.cfg.Memory, m.evicted)).configured = m.cfg.Memory != MemoryConfig{}
+	m.addSource(builtinRedis, m.redis).configured = m.cfg.Redis != RedisConfig{}
 	m.addSource(builtinCookie, nil)
 	for name, d := range m.cfg.Drivers {
 		m.addSource(name, d).configured = true
@@ -105,16 +104,13 @@ func (m *Manager) addCookieDriver(src *source) error {
 func (m *Manager) addSource(name string, d driver.Driver) *source {
 	src := &source{name: name, driver: d, cookie: m.cfg.CookieAttributes.prefix() + name, assurance: m.cfg.Assurance}
 	src.hint = src.cookie + hintSuffix
-	idle, flashTTL := ownLimits(d)
-	switch name {
-	case builtinMemory:
-		src.local, src.byIP = true, m.cfg.Memory.ByClientIP
-	case builtinCookie:
-		idle, flashTTL = m.cfg.Cookie.IdleTimeout, m.cfg.Cookie.FlashTTL
-	}
-	src.limits = driver.Limits{Lifetime: m.cfg.lifetime(), Idle: m.cfg.idleTimeoutOr(idle)}
-	src.flashTTL = flashTTL
+	own := m.cfg.ownLimits(name)
+	src.limits = driver.Limits{Lifetime: m.cfg.lifetime(), Idle: m.cfg.idleTimeout(own.idle)}
+	src.flashTTL = own.flashTTL
 	src.lockAfter = m.cfg.LockAfter
+	if name == builtinMemory {
+		src.local, src.byIP = true, m.cfg.Memory.ByClientIP
+	}
 	if !src.byIP {
 		src.index, _ = d.(driver.Index)
 	} else {
@@ -123,16 +119,6 @@ func (m *Manager) addSource(name string, d driver.Driver) *source {
 	src.clock, _ = d.(driver.Clock)
 	m.sources[name] = src
 	return src
-}
-
-// ownLimits returns the idle timeout and the FlashTTL that a driver was made with, 0 for none.
-func ownLimits(d driver.Driver) (idle, flashTTL time.Duration) {
-	if limited, ok := d.(interface {
-		ownLimits() (idle, flashTTL time.Duration)
-	}); ok {
-		return limited.ownLimits()
-	}
-	return 0, 0
 }
 
 // source returns a named driver that can be used.
@@ -203,7 +189,7 @@ func (m *Manager) Ping(ctx context.Context) error {
 // ErrUnavailable, which wraps ErrClosed. Close may be called more than once.
 func (m *Manager) Close() error {
 	m.closed.Store(true)
-	return m.redis.Close()
+	return m.redis.(io.Closer).Close()
 }
 
 // evicted reports a session that the memory driver has dropped to stay within MaxSessions.

@@ -260,6 +260,12 @@ func TestNewManagerConnectsToNothing(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrDeadlineExceeded, "nobody has called")
 }
 
+func TestARedisDriverThatCannotBeMadeIsNil(t *testing.T) {
+	d, err := session.NewRedisDriver(session.RedisConfig{Port: -1})
+	assert.ErrorContains(t, err, "Config.Redis.Port")
+	assert.True(t, d == nil, "a caller who compares with nil would use it")
+}
+
 func TestManagerIsNotChangedByWhatTheCallerDoesToItsConfig(t *testing.T) {
 	old := session.NewSecret()
 	before := kit.NewVisitor(t, kit.NewManager(t, session.Config{Secret: old, Logger: kit.Quiet}))

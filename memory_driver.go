@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"time"
 
 	"example.com/session/driver"
 	"example.com/session/internal/memory"
@@ -19,12 +18,10 @@ func NewMemoryDriver(cfg MemoryConfig) Driver { return newMemoryDriver(cfg, nil)
 
 type memoryDriver struct {
 	*memory.Driver
-	idle, flashTTL time.Duration
+	ownLimits
 }
 
 func newMemoryDriver(cfg MemoryConfig, onEvict func(context.Context, *driver.Record)) *memoryDriver {
-	d := memory.New(memory.Options{MaxSessions: cfg.maxSessions(), OnEvict: onEvict})
-	return &memoryDriver{Driver: d, idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}
+	d := memory.New(memory.Options{MaxSessions: cfg.MaxSessions, OnEvict: onEvict})
+	return &memoryDriver{d, ownLimits{idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}}
 }
-
-func (d *memoryDriver) ownLimits() (idle, flashTTL time.Duration) { return d.idle, d.flashTTL }

@@ -98,9 +98,6 @@ type RedisOptions struct {
 	Client RedisClient
 }
 
-// isSet reports whether the application configured redis.
-func (c RedisConfig) isSet() bool { return c != RedisConfig{} }
-
 // resolve validates c and returns it in the form that package redis works with: the URL taken
 // apart, every default filled in and TLSCA loaded.
 func (c RedisConfig) resolve() (redis.Config, error) {
@@ -205,19 +202,4 @@ func (c *RedisConfig) takeHost(u *url.URL) error {
 func redisURLError(problem string) error {
 	return configError("Redis.URL",
 		"it %s; a complete one is redis://user:password@host:6379/1", problem)
-}
-
-// checkURL reports a URL that cannot be used, and fields that it replaces but that are set.
-func (c RedisConfig) checkURL() error {
-	if c.URL == "" {
-		return nil
-	}
-	_, err := c.withURL()
-	o := c.Options
-	if c.Host != "" || c.Port != 0 || c.Password != "" ||
-		o.DB != 0 || o.Username != "" || o.TLS != nil || o.Socket != "" {
-		err = errors.Join(err, configError("Redis.URL", "fields that it replaces are set as well: leave "+
-			"Host, Port, Password, Options.DB, Username, TLS and Socket empty"))
-	}
-	return err
 }

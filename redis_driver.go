@@ -2,7 +2,7 @@ package session
 
 import (
 	"context"
-	"time"
+	"io"
 
 	"example.com/session/internal/redis"
 )
@@ -15,7 +15,13 @@ import (
 // one round trip, and so is a save without a conflict. If a connection breaks before the reply, the
 // operation is tried once more on a new connection. A save has a number, so it is never applied
 // twice.
-func NewRedisDriver(cfg RedisConfig) (Driver, error) { return newRedisDriver(cfg) }
+func NewRedisDriver(cfg RedisConfig) (Driver, error) {
+	resolved, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	return &redisDriver{redis.New(resolved), ownLimits{idle: cfg.IdleTimeout, flashTTL: cfg.FlashTTL}}, nil
+}
 
 // A RedisClient is the application's own client for RedisOptions.Client, for example for a cluster
 // or Sentinel. It must be safe for concurrent use. Package example.com/session/goredis adapts
@@ -31,15 +37,7 @@ type RedisClient interface {
 
 type redisDriver struct {
 	*redis.Driver
-	idle, flashTTL time.Duration
+	ownLimits
 }
 
-func newRedisDriver(cfg RedisConfig) (*redisDriver, error) {
-	resolved, err := cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
-	return &redisDriver{redis.New(resolved), cfg.IdleTimeout, cfg.FlashTTL}, nil
-}
-
-func (d *redisDriver) ownLimits() (idle, flashTTL time.Duration) { return d.idle, d.flashTTL }
+var _ io.Closer = (*redisDriver)(nil)

@@ -149,12 +149,7 @@ func (t *Templates) take() (*boundTemplate, error) {
 		return nil, fmt.Errorf("session: copy templates: %w", err)
 	}
 	b := &boundTemplate{set: set}
-	set.Funcs(template.FuncMap{templateName: func() (templateView, error) {
-		if b.session == nil {
-			return templateView{}, errUnbound
-		}
-		return templateView{b.session}, nil
-	}})
+	set.Funcs(template.FuncMap{templateName: func() (templateView, error) { return templateView{b.session}, nil }})
 	return b, nil
 }
 

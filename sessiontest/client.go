@@ -55,14 +55,11 @@ func (b *Browser) SignIn(m *session.Manager, user string) {
 	for _, c := range b.Client.Jar.Cookies(address) {
 		r.AddCookie(c)
 	}
-	w := httptest.NewRecorder()
-	m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		session.FromRequest(r).Login(user)
-	})).ServeHTTP(w, r)
-	if w.Code != http.StatusOK {
-		b.t.Fatalf("sessiontest: sign in: status %d", w.Code)
+	response := visit(m, r, func(s *session.Session) { s.Login(user) })
+	if response.StatusCode != http.StatusOK {
+		b.t.Fatalf("sessiontest: sign in: status %d", response.StatusCode)
 	}
-	b.Client.Jar.SetCookies(address, w.Result().Cookies())
+	b.Client.Jar.SetCookies(address, response.Cookies())
 }
 
 // A Page is a response whose body has been read.

@@ -32,11 +32,7 @@ import (
 // it. The context is safe for concurrent use.
 func Context(t testing.TB, values map[string]any) context.Context {
 	t.Helper()
-	return newContext(t, func(s *session.Session) {
-		for key, value := range values {
-			s.Set(key, value)
-		}
-	})
+	return newContext(t, values, func(*session.Session) {})
 }
 
 // SignedIn is Context for the session of a user who has just signed in:
@@ -45,15 +41,11 @@ func Context(t testing.TB, values map[string]any) context.Context {
 //	account(httptest.NewRecorder(), httptest.NewRequest("GET", "/account", nil).WithContext(ctx))
 func SignedIn(t testing.TB, user string, values map[string]any) context.Context {
 	t.Helper()
-	return newContext(t, func(s *session.Session) {
-		s.Login(user)
-		for key, value := range values {
-			s.Set(key, value)
-		}
-	})
+	return newContext(t, values, func(s *session.Session) { s.Login(user) })
 }
 
-func newContext(t testing.TB, fill func(s *session.Session)) context.Context {
+// newContext returns the context of a session that begin was called for, and that then got the values.
+func newContext(t testing.TB, values map[string]any, begin func(s *session.Session)) context.Context {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	m, err := session.NewManager(session.Config{
@@ -71,19 +63,25 @@ func newContext(t testing.TB, fill func(s *session.Session)) context.Context {
 	}
 	t.Cleanup(func() { m.Close() })
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	for _, c := range cookiesWith(m, r, fill) {
+	filled := visit(m, r, func(s *session.Session) {
+		begin(s)
+		for key, value := range values {
+			s.Set(key, value)
+		}
+	})
+	for _, c := range filled.Cookies() {
 		r.AddCookie(c)
 	}
 	return live(t, m, r)
 }
 
-// cookiesWith fills a new session, and returns what a browser would send then.
-func cookiesWith(m *session.Manager, r *http.Request, fill func(s *session.Session)) []*http.Cookie {
+// visit returns the response to a request whose handler only uses the session.
+func visit(m *session.Manager, r *http.Request, use func(s *session.Session)) *http.Response {
 	w := httptest.NewRecorder()
 	m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		fill(session.FromRequest(r))
+		use(session.FromRequest(r))
 	})).ServeHTTP(w, r)
-	return w.Result().Cookies()
+	return w.Result()
 }
 
 // live returns the context of a request that is under way until the test ends.

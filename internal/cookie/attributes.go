@@ -3,6 +3,7 @@
 package cookie
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,9 +13,9 @@ import (
 )
 
 const (
-	maxAttribute = 1024 // bytes of Path and of Domain: RFC 6265bis, section 5.6
-	maxPrefix    = 64   // bytes of Prefix
-	maxDomain    = 253  // bytes of a host name: RFC 1035, section 2.3.4, without length bytes
+	maxPath   = 1024 // bytes of Path: RFC 6265bis, section 5.6
+	maxPrefix = 64   // bytes of Prefix
+	maxDomain = 253  // bytes of a host name: RFC 1035, section 2.3.4, without length bytes
 )
 
 // A Mode says when cookies are restricted to TLS.
@@ -48,19 +49,10 @@ func (a Attributes) Validate() error {
 	)
 }
 
-func (a Attributes) path() string {
-	if a.Path == "" {
-		return "/"
-	}
-	return a.Path
-}
+func (a Attributes) path() string { return cmp.Or(a.Path, "/") }
 
-func (a Attributes) sameSite() http.SameSite {
-	if a.SameSite == 0 || a.SameSite == http.SameSiteDefaultMode {
-		return http.SameSiteLaxMode
-	}
-	return a.SameSite
-}
+// sameSite returns SameSite, or Lax for zero and http.SameSiteDefaultMode, which are less than Lax.
+func (a Attributes) sameSite() http.SameSite { return max(a.SameSite, http.SameSiteLaxMode) }
 
 // attributeError returns the error for a field of the attributes.
 func attributeError(field, format string, args ...any) error {
@@ -163,8 +155,9 @@ func (a Attributes) validateSameSite() error {
 func validatePath(path string) error {
 	const field = "Path"
 	switch {
-	case len(path) > maxAttribute:
-		return tooLong(field, path)
+	case len(path) > maxPath:
+		return attributeError(field, "%d bytes, browsers ignore it above %d (RFC 6265bis, section 5.6)",
+			len(path), maxPath)
 	case !strings.HasPrefix(path, "/"):
 		return attributeError(field, "%q does not begin with \"/\"; browsers would ignore it", path)
 	}
@@ -177,11 +170,6 @@ func validatePath(path string) error {
 	return nil
 }
 
-func tooLong(field, value string) error {
-	return attributeError(field, "%d bytes, browsers ignore it above %d (RFC 6265bis, section 5.6)",
-		len(value), maxAttribute)
-}
-
 // validateDomain accepts host names of two labels and more. Browsers take a Domain of one label for
 // none, or refuse the cookie. They treat an address the same way (RFC 6265bis, section 5.7).
 func validateDomain(domain string) error {
@@ -189,8 +177,6 @@ func validateDomain(domain string) error {
 	switch {
 	case domain == "":
 		return nil
-	case len(domain) > maxAttribute:
-		return tooLong(field, domain)
 	case len(domain) > maxDomain:
 		return attributeError(field, "%d bytes, a host name has at most %d", len(domain), maxDomain)
 	case strings.HasPrefix(domain, "."):

@@ -155,8 +155,7 @@ func FuzzExpireVariants(f *testing.F) {
 	f.Add("www.example.com:8080", "/app/x")
 	f.Add("example.com;x", "/a;Domain=x/b")
 	f.Add("[::1]", "//")
-	w, err := cookie.NewWriter(cookie.Attributes{Domain: "example.com", Path: "/app"})
-	require.NoError(f, err)
+	w := mustWriter(f, cookie.Attributes{Domain: "example.com", Path: "/app"})
 	f.Fuzz(func(t *testing.T, host, path string) {
 		lines := w.ExpireVariants("s_x", host, path, true, cookie.MaxVariants)
 		assert.LessOrEqual(t, len(lines), 12)

@@ -19,18 +19,15 @@ type Writer struct {
 	flags [2]string // "; HttpOnly; SameSite=Lax" and so on, without and with Secure
 }
 
-// NewWriter validates the attributes and returns a writer that uses them.
-func NewWriter(a Attributes) (*Writer, error) {
-	if err := a.Validate(); err != nil {
-		return nil, err
-	}
+// NewWriter returns a writer that uses the attributes, which must be valid.
+func NewWriter(a Attributes) *Writer {
 	forced := len(a.secureReasons()) > 0
 	return &Writer{
 		attributes: a,
 		forced:     forced,
 		scope:      scopeOf(a.path(), a.Domain),
 		flags:      [2]string{flagsOf(a, forced), flagsOf(a, true)},
-	}, nil
+	}
 }
 
 func scopeOf(path, domain string) string {
@@ -44,22 +41,8 @@ func scopeOf(path, domain string) string {
 // and SameSite is always written, because browsers have different defaults (RFC 6265bis, section
 // 5.6.7).
 func flagsOf(a Attributes, secure bool) string {
-	flags := "; HttpOnly"
-	if secure {
-		flags += "; Secure"
-	}
-	switch a.sameSite() {
-	case http.SameSiteStrictMode:
-		flags += "; SameSite=Strict"
-	case http.SameSiteNoneMode:
-		flags += "; SameSite=None"
-	default:
-		flags += "; SameSite=Lax"
-	}
-	if a.Partitioned {
-		flags += "; Partitioned"
-	}
-	return flags
+	c := http.Cookie{Name: "s", HttpOnly: true, Secure: secure, SameSite: a.sameSite(), Partitioned: a.Partitioned}
+	return strings.TrimPrefix(c.String(), "s=")
 }
 
 func (w *Writer) flagsFor(secure bool) string {
@@ -70,10 +53,10 @@ func (w *Writer) flagsFor(secure bool) string {
 }
 
 // Set returns a complete Set-Cookie line. maxAge is rounded up to whole seconds, at least one, so
-// that the browser does not forget a session that the server would still open. A maxAge of 0 makes
-// a cookie that ends with the browser. Expires says the same as Max-Age, for clients that take
-// Max-Age alone for RFC 2965. name and value are a cookie-name and a cookie-value of RFC 6265:
-// nothing is quoted.
+// that the browser does not forget a session that the server would still open: a Max-Age of 0 or
+// less deletes the cookie. A maxAge of 0 makes a cookie that ends with the browser. Expires says
+// the same as Max-Age, for clients that take Max-Age alone for RFC 2965. name and value are a
+// cookie-name and a cookie-value of RFC 6265: nothing is quoted.
 func (w *Writer) Set(name string, value []byte, maxAge time.Duration, secure bool, now time.Time) string {
 	const age, expires = "; Max-Age=", "; Expires="
 	flags := w.flagsFor(secure)
@@ -86,7 +69,7 @@ func (w *Writer) Set(name string, value []byte, maxAge time.Duration, secure boo
 	line.Write(value)
 	line.WriteString(w.scope)
 	if maxAge != 0 {
-		seconds := wholeSeconds(maxAge)
+		seconds := int64((max(maxAge, 1)-1)/time.Second) + 1 // rounded up
 		line.WriteString(age)
 		line.Write(strconv.AppendInt(buf[:0], seconds, 10))
 		line.WriteString(expires)
@@ -113,15 +96,6 @@ func appendDate(dst []byte, unix int64) []byte {
 }
 
 func appendTwo(dst []byte, n int) []byte { return append(dst, '0'+byte(n/10), '0'+byte(n%10)) }
-
-// wholeSeconds rounds d up. The result is at least 1: a Max-Age of 0 or less deletes the cookie.
-func wholeSeconds(d time.Duration) int64 {
-	seconds := int64(d / time.Second)
-	if d%time.Second > 0 {
-		seconds++
-	}
-	return max(seconds, 1)
-}
 
 // Expire returns the Set-Cookie line that deletes what Set has set. Browsers find the cookie by
 // name, Domain and Path, and ignore the line if it lacks attributes that the prefix of the name

@@ -17,9 +17,8 @@ var now = time.Date(2026, time.January, 1, 1, 0, 0, 999, time.FixedZone("one", 3
 
 func mustWriter(t testing.TB, a cookie.Attributes) *cookie.Writer {
 	t.Helper()
-	w, err := cookie.NewWriter(a)
-	require.NoError(t, err)
-	return w
+	require.NoError(t, a.Validate())
+	return cookie.NewWriter(a)
 }
 
 func TestSetCookieLine(t *testing.T) {

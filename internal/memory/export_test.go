@@ -19,6 +19,9 @@ func (d *Driver) Entries() (held, counted int64) {
 	return held, d.stored.Load()
 }
 
+// Max returns how many sessions and tombstones may be held.
+func (d *Driver) Max() int64 { return d.max }
+
 // Shards returns how many sessions each shard holds.
 func (d *Driver) Shards() (sizes []int) {
 	for i := range d.shards {

@@ -31,7 +31,8 @@ const (
 
 // Options configure a Driver.
 type Options struct {
-	// MaxSessions bounds the stored sessions and tombstones. 0 means 1,000,000.
+	// MaxSessions bounds the stored sessions and tombstones. 0 and negative values, which
+	// NewManager refuses but NewMemoryDriver cannot, mean 1,000,000.
 	MaxSessions int
 
 	// OnEvict is called for each session that is removed to stay within MaxSessions. It is called

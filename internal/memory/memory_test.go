@@ -316,6 +316,12 @@ func TestShardsHoldEqualShares(t *testing.T) {
 	}
 }
 
+func TestAMillionSessionsAreKeptByDefault(t *testing.T) {
+	for configured, want := range map[int]int64{-1: 1_000_000, 0: 1_000_000, 5: 5} {
+		assert.Equal(t, want, memory.New(memory.Options{MaxSessions: configured}).Max(), configured)
+	}
+}
+
 func TestDriverIsExactUnderParallelUse(t *testing.T) {
 	for _, most := range []int{64, 9000} {
 		d := memory.New(memory.Options{MaxSessions: most})

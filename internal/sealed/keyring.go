@@ -13,7 +13,6 @@ package sealed
 import (
 	"bytes"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -176,11 +175,3 @@ func SealedLen(plain int) int { return encoding.EncodedLen(overhead + plain) }
 
 // Format prints the same text for every verb, without the keys.
 func (Keyring) Format(f fmt.State, _ rune) { io.WriteString(f, "sealed.Keyring(redacted)") }
-
-// NewSecret returns a new random secret: 32 bytes of the system's random generator as unpadded
-// base64url.
-func NewSecret() string {
-	secret := make([]byte, 32)
-	rand.Read(secret) // never fails: it ends the program instead of returning an error
-	return encoding.EncodeToString(secret)
-}

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/fips140"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -138,7 +139,7 @@ func sealUnderFIPS(t *testing.T) {
 	_, err = cipher.NewGCM(block)
 	require.Error(t, err, "GCM with free nonces is allowed, so this is not fips140=only")
 
-	old, k := mustKeyring(t, secret), mustKeyring(t, sealed.NewSecret(), secret)
+	old, k := mustKeyring(t, secret), mustKeyring(t, newSecret(), secret)
 	for n := range 301 {
 		got, err := k.Open(nil, cookieName, seal(k, cookieName, make([]byte, n)))
 		require.NoError(t, err)
@@ -218,6 +219,12 @@ func mustKeyring(t testing.TB, secret string, previous ...string) *sealed.Keyrin
 	k, err := sealed.NewKeyring(secret, previous)
 	require.NoError(t, err)
 	return k
+}
+
+func newSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return tobase64(b)
 }
 
 func seal(k *sealed.Keyring, name string, plain []byte) string {

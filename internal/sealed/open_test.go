@@ -95,12 +95,12 @@ func TestOpenRefusesTheKeyIDOfAnotherKey(t *testing.T) {
 func TestTheValueOfAnUnknownSecretIsNotOurs(t *testing.T) {
 	value := seal(mustKeyring(t, otherSecret), cookieName, []byte("unknown"))
 	requireRefused(t, sealed.ErrNotOurs, mustKeyring(t, secret), cookieName, value)
-	requireRefused(t, sealed.ErrNotOurs, mustKeyring(t, secret, sealed.NewSecret(), sealed.NewSecret()), cookieName, value)
+	requireRefused(t, sealed.ErrNotOurs, mustKeyring(t, secret, newSecret(), newSecret()), cookieName, value)
 }
 
 func TestPreviousSecretsOpenButNeverSeal(t *testing.T) {
 	old := mustKeyring(t, otherSecret)
-	k := mustKeyring(t, secret, sealed.NewSecret(), otherSecret)
+	k := mustKeyring(t, secret, newSecret(), otherSecret)
 
 	got, err := k.Open(nil, cookieName, seal(old, cookieName, []byte("from before")))
 	require.NoError(t, err)

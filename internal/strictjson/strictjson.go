@@ -5,9 +5,6 @@
 // case, null, values of a wrong type and data after the object are all problems. They are reported
 // together, each with its line and its path, such as redis.options.db. No problem quotes a value,
 // which may be a secret or may have been meant for a field that is one.
-//
-// A string that is a whole "$NAME" stands for the value of that environment variable, also where a
-// number, a bool or a duration is wanted. "$$" begins a string that begins with a dollar.
 package strictjson
 
 import (
