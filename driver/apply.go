@@ -3,7 +3,6 @@ package driver
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 )
 
 // errOutcomeUnknown is an ErrUnavailable: a repeated save that came too late.
@@ -28,7 +27,7 @@ func (ch *Changes) Apply(rec *Record) (*Record, error) {
 		return ch.merge(nil)
 	case rec.Applied(ch.Number):
 		return rec, nil
-	case !ch.Now.Before(ch.endOf(rec)):
+	case !ch.Now.Before(rec.ExpiresWithin(ch.Limits)):
 		return ch.Apply(nil) // an expired record stands for none
 	case ch.New:
 		return nil, &ConflictError{Current: rec}
@@ -38,15 +37,6 @@ func (ch *Changes) Apply(rec *Record) (*Record, error) {
 		return nil, &ConflictError{Current: rec}
 	}
 	return ch.merge(rec)
-}
-
-// endOf returns when a record ends by its own limits and by those of the configuration, which
-// ch.Limits are unless Session.Remember sets them.
-func (ch *Changes) endOf(rec *Record) time.Time {
-	if ch.Limits.Remembered {
-		return rec.ExpiresAt()
-	}
-	return rec.ExpiresWithin(ch.Limits)
 }
 
 // merge writes the next record.

@@ -10,18 +10,12 @@ import (
 // in the order of their keys, become the new entries in that order. Entries between two operations
 // are copied at once.
 func (ch *Changes) appendPart(dst []byte, rec *Record, p Part) ([]byte, error) {
-	if !ch.touches(p) {
-		if rec != nil {
-			dst = append(dst, rec.part(p)...)
-		}
-		return dst, nil
-	}
+	var few [4]*Op
+	ops, clears := ch.opsOf(few[:0], p)
 	old := cursor{flash: p == Flash}
-	if rec != nil && !ch.clears(p) {
+	if rec != nil && !clears {
 		old.rest = rec.part(p)
 	}
-	var few [4]*Op
-	ops := ch.sortedOps(few[:0], p)
 	var group [2]cursor
 	for len(ops) > 0 {
 		key := ops[0].Key
@@ -47,36 +41,22 @@ func (ch *Changes) appendPart(dst []byte, rec *Record, p Part) ([]byte, error) {
 	return append(dst, old.rest...), nil
 }
 
-// touches reports whether there is an operation on a part.
-func (ch *Changes) touches(p Part) bool {
+// opsOf appends the operations on keys of a part to dst, in the order of the keys, and reports whether the
+// part is cleared first.
+func (ch *Changes) opsOf(dst []*Op, p Part) (ops []*Op, clears bool) {
 	for i := range ch.Ops {
-		if ch.Ops[i].Part == p {
-			return true
-		}
-	}
-	return false
-}
-
-func (ch *Changes) clears(p Part) bool {
-	for i := range ch.Ops {
-		if op := &ch.Ops[i]; op.Kind == Clear && op.Part == p {
-			return true
-		}
-	}
-	return false
-}
-
-// sortedOps returns the operations on keys of a part, in the order of the keys.
-func (ch *Changes) sortedOps(dst []*Op, p Part) []*Op {
-	for i := range ch.Ops {
-		if op := &ch.Ops[i]; op.Part == p && op.Kind != Clear {
+		switch op := &ch.Ops[i]; {
+		case op.Part != p:
+		case op.Kind == Clear:
+			clears = true
+		default:
 			dst = append(dst, op)
 		}
 	}
 	if len(dst) > 1 {
 		slices.SortStableFunc(dst, func(a, b *Op) int { return strings.Compare(a.Key, b.Key) })
 	}
-	return dst
+	return dst, clears
 }
 
 // applyOp returns what an operation makes of the values under its key. Only flash has several.

@@ -90,12 +90,12 @@ func (r *Record) ExpiresAt() time.Time {
 	return r.Limits().end(r.milli(atCreated), r.milli(atUsed)).Time()
 }
 
-// ExpiresWithin returns the earlier of ExpiresAt and the end by the configured limits; for a
-// remembered session, ExpiresAt.
+// ExpiresWithin returns the earlier of ExpiresAt and the end by the configured limits, and ExpiresAt if
+// Session.Remember has set the limits of either.
 func (r *Record) ExpiresWithin(config Limits) time.Time {
 	created, used, own := r.milli(atCreated), r.milli(atUsed), r.Limits()
 	end := own.end(created, used)
-	if !own.Remembered {
+	if !own.Remembered && !config.Remembered {
 		end = min(end, config.end(created, used))
 	}
 	return end.Time()

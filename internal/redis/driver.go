@@ -34,12 +34,13 @@ type Config struct {
 
 // A Driver keeps sessions in a redis server. It dials at first use.
 type Driver struct {
+	*store.Driver // of the strings; the index is this type's own
+
 	client   Client
 	own      *pool // client, if the driver made it; a pointer, so that fmt does not print the password
 	clock    *clock
 	patience time.Duration // how long Time may ask
 	prefix   string        // of keys
-	sessions *store.Driver
 }
 
 var (
@@ -66,28 +67,9 @@ func New(c Config) *Driver {
 	} else {
 		d.clock = newClock(clientTolerance)
 	}
-	d.sessions = store.New(stringStore{d})
+	d.Driver = store.New(stringStore{d})
 	return d
 }
-
-// Load implements driver.Driver in one command, GETEX without options, which leaves the expiry as
-// it is. A replica refuses it, so it never returns a session that has been ended or replaced.
-func (d *Driver) Load(ctx context.Context, id driver.ID, now time.Time) (*driver.Record, error) {
-	return d.sessions.Load(ctx, id, now)
-}
-
-// Save implements driver.Driver. It takes one round trip if base is still what is stored.
-func (d *Driver) Save(ctx context.Context, base *driver.Record, ch *driver.Changes) (*driver.Record, error) {
-	return d.sessions.Save(ctx, base, ch)
-}
-
-// End implements driver.Driver. It also works while the server's memory is full.
-func (d *Driver) End(ctx context.Context, base *driver.Record, e *driver.Ending) (*driver.Record, error) {
-	return d.sessions.End(ctx, base, e)
-}
-
-// Ping reads a key, so that it also finds missing rights, a cluster and a replica.
-func (d *Driver) Ping(ctx context.Context) error { return d.sessions.Ping(ctx) }
 
 // Close closes the pool, but not a Client. It may be called more than once.
 func (d *Driver) Close() error {

@@ -19,7 +19,8 @@ var (
 	_ driver.Swapper = stringStore{}
 )
 
-// Get implements driver.Store.
+// Get implements driver.Store. GETEX without options leaves the expiry as it is. A replica refuses it, so
+// Get never returns a session that has been ended or replaced.
 func (s stringStore) Get(ctx context.Context, key string) ([]byte, error) {
 	reply, err := s.d.do(ctx, "GETEX", s.d.prefix+key)
 	if says(err, "MISCONF", "NOREPLICAS") {

@@ -7,6 +7,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ type Load struct {
 // and starts the load. It fails tb where a visitor cannot come.
 func Start(tb testing.TB, cfg session.Config, opts Options) *Load {
 	tb.Helper()
-	opts.Visitors, opts.Workers = or(opts.Visitors, 200), or(opts.Workers, 8)
+	opts.Visitors, opts.Workers = cmp.Or(opts.Visitors, 200), cmp.Or(opts.Workers, 8)
 	if opts.Pause == 0 {
 		opts.Pause = 3 * time.Millisecond
 	}
@@ -70,16 +71,6 @@ func Start(tb testing.TB, cfg session.Config, opts Options) *Load {
 	return l
 }
 
-func or(n, other int) int {
-	if n == 0 {
-		return other
-	}
-	return n
-}
-
-// Manager is the application's.
-func (l *Load) Manager() *session.Manager { return l.manager }
-
 // Stop ends the load, asks every visitor what it finds, and returns the report. The store serves
 // again by then, or tb fails.
 func (l *Load) Stop(tb testing.TB) Report {
@@ -96,18 +87,6 @@ func (l *Load) Stop(tb testing.TB) Report {
 	stats := l.manager.Stats()
 	r.Retries, r.Unavailable = stats.Retries, stats.Unavailable
 	return r
-}
-
-// Read asks every visitor who has not signed out what it finds, and returns how many were served.
-func (l *Load) Read() (served int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, v := range l.visitors {
-		if _, ok := v.read(); ok {
-			served++
-		}
-	}
-	return served
 }
 
 func (l *Load) end() {
