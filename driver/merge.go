@@ -16,6 +16,9 @@ func (ch *Changes) appendPart(dst []byte, rec *Record, p Part) ([]byte, error) {
 	if rec != nil && !clears {
 		old.rest = rec.part(p)
 	}
+	if len(ops) == 0 {
+		return append(dst, old.rest...), nil
+	}
 	var group [2]cursor
 	for len(ops) > 0 {
 		key := ops[0].Key
