@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -83,7 +84,7 @@ func (s *Session) beginAnew() {
 	}
 	described := s.account(accountHints)
 	s.stored, s.token, s.inFlight = nil, nil, nil
-	s.pending.dropAccount()
+	s.pending.discard(func(op driver.Op) bool { return op.Part == driver.Account })
 	if s.identity.described { // this request says it of the new user
 		s.pending.set(driver.Account, accountHints, described)
 	}
@@ -158,10 +159,7 @@ func (s *Session) Describe(hints map[string]string) {
 
 // encodeHints returns JSON of at most maxHints bytes: it halves the longest text until all fit.
 func encodeHints(hints map[string]string) string {
-	kept := make(map[string]string, len(hints))
-	for key, text := range hints {
-		kept[key] = text
-	}
+	kept := maps.Collect(maps.All(hints)) // of nil hints, too, a map that is encoded as {}
 	for {
 		encoded, err := json.Marshal(kept)
 		if err == nil && len(encoded) <= maxHints {

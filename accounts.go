@@ -188,8 +188,12 @@ func (m *Manager) forEachIndex(ctx context.Context, op string, do func(context.C
 		switch {
 		case !m.mayHaveUsers(src):
 		case src.index == nil:
+			remedy := ""
+			if src.cookies != nil {
+				remedy = ": set CookieConfig.Revocation"
+			}
 			faults = append(faults, fmt.Errorf("%w: %s a user's sessions: driver %s keeps no list of them%s",
-				ErrUnsupported, op, src.name, src.remedy()))
+				ErrUnsupported, op, src.name, remedy))
 		default:
 			if err := do(ctx, src); err != nil {
 				faults = append(faults, fmt.Errorf("session: %s a user's sessions with driver %s: %w", op, src.name,
@@ -211,13 +215,6 @@ func (m *Manager) mayHaveUsers(src *source) bool {
 		return false
 	}
 	return src.configured || src.used.Load()
-}
-
-func (src *source) remedy() string {
-	if src.cookies != nil {
-		return ": set CookieConfig.Revocation"
-	}
-	return ""
 }
 
 // bounded gives one operation on an index StoreTimeout.

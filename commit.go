@@ -11,7 +11,7 @@ import (
 // nothing of the handler's response is sent. It implements response.Hooks.
 func (r *requestState) BeforeHeader(status int) error {
 	r.status = int32(status)
-	if r.hinted || len(r.manager.byIP) > 0 {
+	if r.hinted || r.manager.cfg.Memory.ByClientIP {
 		r.openPendingFlash()
 	}
 	r.advance(phaseCommitted)
@@ -116,17 +116,11 @@ func (r *requestState) openPendingFlash() {
 	if r.showing() != showsPage {
 		return // nothing was read, so nothing would expire
 	}
-	for _, src := range r.manager.byIP { // they set no cookie, so there is no hint either
-		if src.used.Load() {
-			r.openForFlash(src)
-		}
-	}
-	if !r.hinted {
-		return
-	}
 	for _, src := range r.manager.ordered {
-		inUse := src == r.manager.main || src.used.Load()
-		if inUse && src.err == nil && !src.outage.isOpen() && cookie.HasPrefix(r.cookies, src.hint, hintValue) {
+		inUse := src.used.Load() || src == r.manager.main && !src.byIP
+		// A session of an address has no cookie, so there is no hint either.
+		mayHave := src.byIP || r.hinted && cookie.HasPrefix(r.cookies, src.hint, hintValue)
+		if inUse && mayHave && src.err == nil && !src.outage.isOpen() {
 			r.openForFlash(src)
 		}
 	}

@@ -202,6 +202,3 @@ func (s *Session) expireFlash() {
 func (s *Session) expiresLate() bool {
 	return len(s.flash.read) > s.flash.expired && s.request.showing() == showsPart && s.stored != nil && !s.needsCookie()
 }
-
-// hasFlash reports whether the stored session holds flash, whether or not its FlashTTL has passed.
-func (s *Session) hasFlash() bool { return s.stored != nil && s.stored.HasFlash() }

@@ -63,7 +63,7 @@ func (s *Session) replaceToken(op string) bool {
 	if s.request.reached(phaseCommitted) {
 		s.request.refused.Store(true)
 		s.discardUnsaved()
-		s.reportLate(op)
+		s.reportLate(op, s.stored)
 		return false
 	}
 	s.identity.replace = true
@@ -106,7 +106,7 @@ func (s *Session) endSession(reason string) {
 	defer s.mu.Unlock()
 	s.request.used.Store(true)
 	if s.request.reached(phaseClosed) {
-		s.reportLate(reason)
+		s.reportLate(reason, s.stored)
 		return
 	}
 	if s.source.byIP {
@@ -132,7 +132,7 @@ func (s *Session) endSession(reason string) {
 		presented = append(presented, s.endable(sv.token, nil))
 	}
 	if s.request.reached(phaseCommitted) && s.source.cookies != nil && s.source.cookies.revocation == nil && len(presented) > 0 {
-		s.reportLateOf(reason, presented[0].record) // the client keeps the cookie
+		s.reportLate(reason, presented[0].record) // the client keeps the cookie
 	}
 	for _, e := range presented {
 		s.endings.add(e)

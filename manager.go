@@ -27,7 +27,6 @@ type Manager struct {
 	main         *source // the default driver
 	sources      map[string]*source
 	ordered      []*source     // by name
-	byIP         []*source     // those that tell clients apart by their address
 	redis        Driver        // of Config.Redis; the manager closes it
 	failed       atomic.Uint64 // requests that got the error answer
 	log          *eventLog
@@ -113,8 +112,6 @@ func (m *Manager) addSource(name string, d driver.Driver) *source {
 	}
 	if !src.byIP {
 		src.index, _ = d.(driver.Index)
-	} else {
-		m.byIP = append(m.byIP, src)
 	}
 	src.clock, _ = d.(driver.Clock)
 	m.sources[name] = src

@@ -48,7 +48,14 @@ func (s *Session) answered(op string, id driver.ID, b begun, err error) error {
 	}
 	m := s.request.manager
 	if !s.source.local {
-		s.measure(op, b, err)
+		times := &s.source.stats.saveTimes
+		if op == opLoad {
+			times = &s.source.stats.loadTimes
+		}
+		times.add(m.now().Sub(b.at))
+	}
+	if b.done != nil {
+		b.done(err)
 	}
 	m.observe(s.request.Context, s.source, b.at, err)
 	if errors.Is(err, driver.ErrDamaged) {
@@ -57,15 +64,4 @@ func (s *Session) answered(op string, id driver.ID, b begun, err error) error {
 		err = fmt.Errorf("session: %s with driver %s: %w", op, s.source.name, err)
 	}
 	return err
-}
-
-func (s *Session) measure(op string, b begun, err error) {
-	times := &s.source.stats.saveTimes
-	if op == opLoad {
-		times = &s.source.stats.loadTimes
-	}
-	times.add(s.request.manager.now().Sub(b.at))
-	if b.done != nil {
-		b.done(err)
-	}
 }

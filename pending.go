@@ -62,32 +62,20 @@ func (p *pendingChanges) put(op *driver.Op) {
 		delete(p.updates, op.Key)
 	}
 	old := p.find(op.Part, op.Key)
-	if old == nil {
-		p.add(op)
+	if old != nil && op.Part != driver.Flash {
+		*old = *op
 		return
 	}
-	*old = *op
-	if op.Part == driver.Flash {
-		p.removeOthers(op)
+	if old != nil { // a list may have several operations
+		p.discard(func(other driver.Op) bool { return other.Part == op.Part && other.Key == op.Key })
 	}
+	p.add(op)
 }
 
-// removeOthers removes the operations of a list on op's flash key, all but op.
-func (p *pendingChanges) removeOthers(op *driver.Op) {
-	kept, found := p.ops[:0], false
-	for _, o := range p.ops {
-		if o.Part == op.Part && o.Key == op.Key {
-			if found {
-				continue
-			}
-			found = true
-		}
-		kept = append(kept, o)
-	}
-	if len(kept) != len(p.ops) {
-		p.ops = kept
-		p.reindex()
-	}
+// discard removes the operations that match.
+func (p *pendingChanges) discard(match func(driver.Op) bool) {
+	p.ops = slices.DeleteFunc(p.ops, match)
+	p.reindex()
 }
 
 // add appends an operation.
@@ -221,8 +209,7 @@ func (p *pendingChanges) update(key, stored, encoded string, fn updateFunc) {
 
 // clear empties a part. Operations on it from before are discarded.
 func (p *pendingChanges) clear(part driver.Part) {
-	p.ops = slices.DeleteFunc(p.ops, func(op driver.Op) bool { return op.Part == part })
-	p.reindex()
+	p.discard(func(op driver.Op) bool { return op.Part == part })
 	if part == driver.Flash {
 		p.clearFlash = true
 		return
@@ -266,10 +253,4 @@ func (p *pendingChanges) follow(later *pendingChanges, reject func(key string, e
 			p.put(op)
 		}
 	}
-}
-
-// dropAccount removes the operations on the account part.
-func (p *pendingChanges) dropAccount() {
-	p.ops = slices.DeleteFunc(p.ops, func(op driver.Op) bool { return op.Part == driver.Account })
-	p.reindex()
 }

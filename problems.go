@@ -67,11 +67,9 @@ func (s *Session) noteProblem(err error) {
 	}
 }
 
-// reportLate reports a change that came after the response header.
-func (s *Session) reportLate(op string) { s.reportLateOf(op, s.stored) }
-
-// reportLateOf reports a change of the session of a record, which may be nil.
-func (s *Session) reportLateOf(op string, rec *driver.Record) {
+// reportLate reports a change that came after the response header, of the session of a record, which may be
+// nil.
+func (s *Session) reportLate(op string, rec *driver.Record) {
 	s.noteLate(op, rec)
 	s.request.manager.log.lateChange(s, op)
 }

@@ -359,11 +359,11 @@ func (s *Session) Handle() string {
 func (s *Session) mayChange(op string) bool {
 	s.open()
 	if s.request.reached(phaseClosed) {
-		s.reportLate(op)
+		s.reportLate(op, s.stored)
 		return false
 	}
 	if s.request.reached(phaseCommitted) && (s.request.refused.Load() || s.needsCookie()) {
-		s.reportLate(op) // this request still sees it
+		s.reportLate(op, s.stored) // this request still sees it
 	}
 	return true
 }

@@ -152,7 +152,7 @@ func (s *Session) addHint(w *lineWriter) {
 	}
 	had, use, several := s.hint()
 	want := noFlash
-	if s.hasFlash() {
+	if s.stored != nil && s.stored.HasFlash() { // whether or not its FlashTTL has passed
 		want = hintValue
 	}
 	changed := had != want || use != "" && s.token != s.loaded.token
