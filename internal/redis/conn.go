@@ -203,12 +203,11 @@ func (c *conn) read(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	for ; c.unread > 0; c.unread-- {
-		if _, err := redis.ReceiveWithTimeout(c.net, within(ctx, c.timeout)); err != nil && !isReply(markReply(err)) {
+		if _, err := redis.ReceiveWithTimeout(c.net, within(ctx, c.timeout)); err != nil && !isReply(err) {
 			return nil, err
 		}
 	}
-	reply, err := redis.ReceiveWithTimeout(c.net, within(ctx, c.timeout))
-	return reply, markReply(err)
+	return redis.ReceiveWithTimeout(c.net, within(ctx, c.timeout))
 }
 
 // passTurn gives the turn to the next operation that still waits. c.mu is held.

@@ -26,7 +26,7 @@ func (p *pool) dial(ctx context.Context) (redis.Conn, error) {
 		}
 		conn.Close()
 	}
-	if err = markReply(err); servesLater(err) {
+	if servesLater(err) {
 		return nil, err
 	}
 	if err = classify(err, true); !errors.Is(err, driver.ErrMisconfigured) {
@@ -44,7 +44,7 @@ func servesLater(err error) bool {
 
 func (p *pool) dialOptions() []redis.DialOption {
 	cfg := p.cfg
-	options := []redis.DialOption{
+	return []redis.DialOption{
 		redis.DialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
 			dialer := net.Dialer{Timeout: cfg.DialTimeout}
 			c, err := dialer.DialContext(ctx, network, address)
@@ -53,11 +53,8 @@ func (p *pool) dialOptions() []redis.DialOption {
 		redis.DialReadTimeout(cfg.ReadTimeout), redis.DialWriteTimeout(cfg.WriteTimeout),
 		redis.DialDatabase(cfg.DB), redis.DialUsername(cfg.Username), redis.DialPassword(cfg.Password),
 		redis.DialClientName(cfg.ClientName),
+		redis.DialUseTLS(cfg.TLS != nil), redis.DialTLSConfig(cfg.TLS), redis.DialTLSHandshakeTimeout(cfg.DialTimeout),
 	}
-	if cfg.TLS != nil {
-		options = append(options, redis.DialUseTLS(true), redis.DialTLSConfig(cfg.TLS), redis.DialTLSHandshakeTimeout(cfg.DialTimeout))
-	}
-	return options
 }
 
 func (p *pool) observeTime(conn redis.Conn) error {

@@ -11,17 +11,31 @@ import (
 	"example.com/session/driver"
 )
 
-// A replyText is an error reply of a server, as go-redis marks them too.
-type replyText interface {
-	error
-	RedisError()
+// replyOf returns the text of an error that is an error reply of the server: one of redigo, or one
+// of another client, which go-redis marks with a method RedisError.
+func replyOf(err error) (text string, ok bool) {
+	if err == nil {
+		return "", false
+	}
+	var own redis.Error
+	if errors.As(err, &own) {
+		return string(own), true
+	}
+	var foreign interface {
+		error
+		RedisError()
+	}
+	if errors.As(err, &foreign) {
+		return foreign.Error(), true
+	}
+	return "", false
 }
 
-// An errorReply is a replyText of redigo.
-type errorReply string
-
-func (e errorReply) Error() string { return string(e) }
-func (errorReply) RedisError()     {}
+// isReply reports whether an error is a reply of the server.
+func isReply(err error) bool {
+	_, ok := replyOf(err)
+	return ok
+}
 
 // misconfigurations are texts in error replies that mean that the configuration is wrong, and what
 // to do about it. They are looked for anywhere, because an error of a command within a script
@@ -56,71 +70,43 @@ func classify(err error, plain bool) error {
 	if err == nil || errors.Is(err, driver.ErrMisconfigured) {
 		return err
 	}
-	var reply replyText
-	if !errors.As(err, &reply) {
+	text, ok := replyOf(err)
+	if !ok {
 		return fmt.Errorf("%w: redis: %w", driver.ErrUnavailable, err)
 	}
-	if advice := adviceFor(reply.Error(), plain); advice != "" {
-		return fmt.Errorf("%w: redis: %s (%w)", driver.ErrMisconfigured, advice, safeReply{reply})
+	text = withoutArguments(text)
+	if advice := adviceFor(text, plain); advice != "" {
+		return fmt.Errorf("%w: redis: %s (%w)", driver.ErrMisconfigured, advice, redis.Error(text))
 	}
-	return fmt.Errorf("%w: redis: %w", driver.ErrUnavailable, safeReply{reply})
+	return fmt.Errorf("%w: redis: %w", driver.ErrUnavailable, redis.Error(text))
 }
 
-// adviceFor returns what to do about an error reply, "" if waiting may help.
-func adviceFor(text string, plain bool) string {
-	for _, m := range misconfigurations {
-		if strings.Contains(withoutArguments(text), m.text) {
-			return m.advice
-		}
-	}
-	if plain && isRedirection(text) {
-		return useGoRedis
-	}
-	return ""
-}
-
-func isRedirection(text string) bool {
-	return strings.HasPrefix(text, "MOVED ") || strings.HasPrefix(text, "ASK ")
-}
-
-// A safeReply is an error reply whose text contains no argument of the command: redis quotes some
-// for an unknown command, and they may be a session's data.
-type safeReply struct{ replyText }
-
-func (e safeReply) Error() string { return withoutArguments(e.replyText.Error()) }
-
+// withoutArguments returns the text of an error reply without the arguments of the command: redis
+// quotes some for an unknown command, and they may be a session's data.
 func withoutArguments(text string) string {
 	text, _, _ = strings.Cut(text, ", with args")
 	return text
 }
 
-// markReply returns what redigo returns as an error reply as an errorReply.
-func markReply(err error) error {
-	if err == nil {
-		return nil
+// adviceFor returns what to do about an error reply, "" if waiting may help.
+func adviceFor(text string, plain bool) string {
+	for _, m := range misconfigurations {
+		if strings.Contains(text, m.text) {
+			return m.advice
+		}
 	}
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		return errorReply(reply)
+	if plain && (strings.HasPrefix(text, "MOVED ") || strings.HasPrefix(text, "ASK ")) {
+		return useGoRedis
 	}
-	return err
-}
-
-// isReply reports whether an error is a reply of the server.
-func isReply(err error) bool {
-	var reply replyText
-	return errors.As(err, &reply)
+	return ""
 }
 
 // says reports whether an error is a reply that begins with one of the words. Before redis 7 the
 // reply to a command of a script stands inside of the reply to the script.
 func says(err error, words ...string) bool {
-	if err == nil {
-		return false
-	}
-	var reply replyText
-	return errors.As(err, &reply) && slices.ContainsFunc(words, func(word string) bool {
-		return strings.HasPrefix(reply.Error(), word) || strings.Contains(reply.Error(), "-"+word+" ")
+	text, ok := replyOf(err)
+	return ok && slices.ContainsFunc(words, func(word string) bool {
+		return strings.HasPrefix(text, word) || strings.Contains(text, "-"+word+" ")
 	})
 }
 
