@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	_ "embed" // of the scripts
+	"embed"
 )
 
 // A script is a Lua script that works on one key, so that a cluster runs it too.
@@ -12,28 +12,24 @@ type script struct {
 }
 
 var (
-	//go:embed swap.lua
-	swapSource string
-	//go:embed read.lua
-	readSource string
-	//go:embed enter.lua
-	enterSource string
-	//go:embed remove.lua
-	removeSource string
-	//go:embed list.lua
-	listSource string
-	//go:embed endbefore.lua
-	endBeforeSource string
+	swapScript      = newScript("swap.lua", "ba179e1435a8feaccc1bd01058984de83f6976f5")
+	readScript      = newScript("read.lua", "e0830a9375fbb0afc35a5a6f4f65957c81eceddb")
+	enterScript     = newScript("enter.lua", "d099d2d809a3ce2d1c33fa634832530f3f0496ee")
+	removeScript    = newScript("remove.lua", "6803d5c91b0694b1a97bd3bb71ae13f3e31bdd6b")
+	listScript      = newScript("list.lua", "261f3bf0ebdfb37e069af128fb7c7d8813702aa9")
+	endBeforeScript = newScript("endbefore.lua", "444a5aed1bcb5798ccd31666ff9162c462f7d711")
 )
 
-var (
-	swapScript      = script{"ba179e1435a8feaccc1bd01058984de83f6976f5", swapSource}
-	readScript      = script{"e0830a9375fbb0afc35a5a6f4f65957c81eceddb", readSource}
-	enterScript     = script{"d099d2d809a3ce2d1c33fa634832530f3f0496ee", enterSource}
-	removeScript    = script{"6803d5c91b0694b1a97bd3bb71ae13f3e31bdd6b", removeSource}
-	listScript      = script{"261f3bf0ebdfb37e069af128fb7c7d8813702aa9", listSource}
-	endBeforeScript = script{"444a5aed1bcb5798ccd31666ff9162c462f7d711", endBeforeSource}
-)
+//go:embed *.lua
+var sources embed.FS
+
+func newScript(file, sha1 string) script {
+	source, err := sources.ReadFile(file)
+	if err != nil {
+		panic(err) // the name is wrong
+	}
+	return script{sha1, string(source)}
+}
 
 // eval runs a script on a key: by its name, or by its text if the server does not know it yet.
 func (d *Driver) eval(ctx context.Context, s script, key string, args ...any) (any, error) {
