@@ -189,4 +189,5 @@ func TestAccountPartIsBounded(t *testing.T) {
 func TestMilliIsATimeInMilliseconds(t *testing.T) {
 	assert.Equal(t, start, driver.MilliOf(start.Add(999*time.Microsecond)).Time())
 	assert.True(t, driver.Milli(0).Time().IsZero())
+	assert.Zero(t, driver.MilliOf(time.Time{}))
 }

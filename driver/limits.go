@@ -5,8 +5,13 @@ import "time"
 // A Milli is a time in milliseconds since 1970, as a record holds it.
 type Milli int64
 
-// MilliOf returns a time in milliseconds.
-func MilliOf(t time.Time) Milli { return Milli(t.UnixMilli()) }
+// MilliOf returns a time in milliseconds, 0 for the zero Time.
+func MilliOf(t time.Time) Milli {
+	if t.IsZero() {
+		return 0
+	}
+	return Milli(t.UnixMilli())
+}
 
 // Time returns the time, the zero Time for 0.
 func (m Milli) Time() time.Time {

@@ -89,7 +89,7 @@ func (ch *Changes) applyOp(op *Op, rec *Record, values []cursor) ([]cursor, erro
 	case Keep:
 		for i := range values {
 			if v := &values[i]; v.stamp == op.Stamp {
-				v.stamp, v.until = ch.Number, v.until&listedBit|op.until()
+				v.stamp, v.until = ch.Number, v.until&listedBit|uint64(MilliOf(op.Until))
 			}
 		}
 	}
@@ -98,14 +98,8 @@ func (ch *Changes) applyOp(op *Op, rec *Record, values []cursor) ([]cursor, erro
 
 // entry returns a new entry for an operation's key.
 func (ch *Changes) entry(op *Op, encoded string) cursor {
-	return cursor{flash: op.Part == Flash, key: op.Key, value: encoded, stamp: ch.Number, until: op.until()}
-}
-
-func (op *Op) until() uint64 {
-	if op.Until.IsZero() {
-		return 0
-	}
-	return uint64(MilliOf(op.Until))
+	until := uint64(MilliOf(op.Until))
+	return cursor{flash: op.Part == Flash, key: op.Key, value: encoded, stamp: ch.Number, until: until}
 }
 
 func (op *Op) add(values []cursor) (int64, error) {
