@@ -14,10 +14,10 @@ const rememberEnding = time.Hour
 // An index keeps the lists of all users. Members that have ended go a few at a time as others come.
 type index struct {
 	mu      sync.Mutex
-	users   map[string]*user    // by index key; a user without members is not kept
-	latest  map[driver.ID]*user // for which user an id was entered last
-	all     []*member           // in no order
-	sweepAt int                 // position that the next sweep examines
+	users   map[string]*user      // by index key; a user without members is not kept
+	latest  map[driver.ID]*member // of the user for whom an id was entered last
+	all     []*member             // in no order
+	sweepAt int                   // position that the next sweep examines
 }
 
 type user struct {
@@ -31,10 +31,6 @@ type member struct {
 	user  *user
 	moved driver.Milli // when Enter was last called
 	at    int          // position in all
-}
-
-func (x *index) init() {
-	x.users, x.latest = make(map[string]*user), make(map[driver.ID]*user)
 }
 
 // Enter adds an entry or moves its end. See driver.Index.
@@ -59,7 +55,7 @@ func (d *Driver) Enter(_ context.Context, key string, e driver.IndexEntry, limit
 		m.Ends = e.Ends
 	}
 	m.moved = driver.MilliOf(now)
-	x.latest[e.ID] = u
+	x.latest[e.ID] = m
 	return nil
 }
 
@@ -155,7 +151,7 @@ func (x *index) remove(m *member) {
 		u.ending = nil
 	} else {
 		delete(u.sessions, m.ID)
-		if x.latest[m.ID] == u {
+		if x.latest[m.ID] == m {
 			delete(x.latest, m.ID)
 		}
 	}
@@ -178,11 +174,8 @@ func (x *index) drop(rec *driver.Record) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	u := x.latest[rec.ID()]
-	if u == nil {
-		return
-	}
-	if m := u.sessions[rec.ID()]; m.moved <= driver.MilliOf(rec.UsedAt()) {
+	m := x.latest[rec.ID()]
+	if m != nil && m.moved <= driver.MilliOf(rec.UsedAt()) {
 		x.remove(m)
 	}
 }

@@ -60,7 +60,11 @@ var (
 
 // New returns an empty Driver.
 func New(o Options) *Driver {
-	d := &Driver{max: int64(o.MaxSessions), onEvict: o.OnEvict}
+	d := &Driver{
+		max:     int64(o.MaxSessions),
+		onEvict: o.OnEvict,
+		index:   index{users: make(map[string]*user), latest: make(map[driver.ID]*member)},
+	}
 	if d.max <= 0 {
 		d.max = defaultSessions
 	}
@@ -69,7 +73,6 @@ func New(o Options) *Driver {
 	for i := range d.shards {
 		d.shards[i].init(d)
 	}
-	d.index.init()
 	return d
 }
 
