@@ -69,7 +69,8 @@ const (
 	// way when it ended find the tombstone, and cannot bring the session back.
 	Tombstone = 30 * time.Second
 
-	// IndexTombstone is how long a session that was ended through the user index is remembered.
+	// IndexTombstone is how long a session that was ended through the user index is remembered,
+	// and how long an Index remembers the time of EndBefore and refuses sign-ins that were under way.
 	// It is longer than any request takes from entering the middleware to its commit, because the
 	// session may not be stored yet when it is ended.
 	IndexTombstone = time.Hour

@@ -11,9 +11,6 @@ import (
 	"example.com/session/internal/store"
 )
 
-// rememberEnding is how long EndBefore refuses sign-ins that were under way.
-const rememberEnding = time.Hour
-
 // errRefused rolls a transaction back because of what it has read.
 var errRefused = errors.New("refused")
 
@@ -79,7 +76,7 @@ func (t *table) enter(ctx context.Context, tx *sql.Tx, user string, e driver.Ind
 func (l *userList) ended(entered, now time.Time) bool {
 	age := now.UnixMicro() - l.endedAt
 	return l.endedAt > entered.UnixMicro() &&
-		age >= -driver.EndBeforeAhead.Microseconds() && age < rememberEnding.Microseconds()
+		age >= -driver.EndBeforeAhead.Microseconds() && age < driver.IndexTombstone.Microseconds()
 }
 
 // Remove implements driver.Index in one statement.
@@ -90,7 +87,7 @@ func (d *Driver) Remove(ctx context.Context, user string, id driver.ID) error {
 // EndBefore implements driver.Index in one statement.
 func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) error {
 	return d.change(ctx, "end the sessions of a user", d.table.text.endBefore,
-		user, now.UnixMicro(), now.Add(rememberEnding).UnixMilli())
+		user, now.UnixMicro(), now.Add(driver.IndexTombstone).UnixMilli())
 }
 
 // EndUser implements driver.UserEnder in a transaction of four statements, however many sessions
@@ -117,7 +114,7 @@ func (t *table) endUser(ctx context.Context, tx *sql.Tx, user string, e *driver.
 			_, err = tx.ExecContext(ctx, statement, args...)
 		}
 	}
-	send(t.text.endBefore, user, e.Now.UnixMicro(), e.Now.Add(rememberEnding).UnixMilli()) // locks the list
+	send(t.text.endBefore, user, e.Now.UnixMicro(), e.Now.Add(driver.IndexTombstone).UnixMilli()) // locks the list
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,6 @@ import (
 	"example.com/session/driver"
 )
 
-// rememberEnding is how long EndBefore is remembered.
-const rememberEnding = time.Hour
-
 // An index keeps the lists of all users. Members that have ended go a few at a time as others come.
 type index struct {
 	mu      sync.Mutex
@@ -99,7 +96,7 @@ func (d *Driver) EndBefore(_ context.Context, key string, now time.Time) error {
 		u.ending = x.add(u, driver.IndexEntry{})
 	}
 	if now.After(u.ending.Entered) {
-		u.ending.Entered, u.ending.Ends = now, now.Add(rememberEnding)
+		u.ending.Entered, u.ending.Ends = now, now.Add(driver.IndexTombstone)
 	}
 	return nil
 }

@@ -10,9 +10,6 @@ import (
 	"example.com/session/driver"
 )
 
-// rememberEnding is how long EndBefore refuses sign-ins that were under way.
-const rememberEnding = time.Hour
-
 var errIndexDamaged = fmt.Errorf("session: read the index of a user: %w", driver.ErrDamaged)
 
 // An index is what is stored of a user's sessions.
@@ -116,7 +113,7 @@ func hasID(id driver.ID) func(driver.IndexEntry) bool {
 func (x *index) ended(entered, now time.Time) bool {
 	age := now.UnixMicro() - x.endedAt
 	return x.endedAt > entered.UnixMicro() &&
-		age >= -driver.EndBeforeAhead.Microseconds() && age < rememberEnding.Microseconds()
+		age >= -driver.EndBeforeAhead.Microseconds() && age < driver.IndexTombstone.Microseconds()
 }
 
 // entry packs the index. The store may delete it when its last entry has ended and EndBefore no
@@ -129,7 +126,7 @@ func (x *index) entry(now time.Time) driver.Entry {
 	data := appendKind(make([]byte, 0, indexHead+indexEntry*len(x.entries)), indexKind)
 	data = binary.BigEndian.AppendUint64(data, uint64(now.UnixMilli()))
 	data = binary.BigEndian.AppendUint64(data, uint64(x.endedAt))
-	expires := time.UnixMicro(x.endedAt).Add(rememberEnding)
+	expires := time.UnixMicro(x.endedAt).Add(driver.IndexTombstone)
 	for _, e := range x.entries {
 		data = append(data, e.ID[:]...)
 		data = binary.BigEndian.AppendUint64(data, uint64(e.Entered.UnixMicro()))
