@@ -79,7 +79,9 @@ func (d Dialect) faultOf(err error) fault {
 	if errors.Is(err, errReplica) || errors.Is(err, driver.ErrMisconfigured) {
 		return misconfigured
 	}
-	for _, final := range []error{errRefused, driver.ErrDamaged, context.Canceled, context.DeadlineExceeded} {
+	for _, final := range []error{
+		driver.ErrEnded, driver.ErrIndexFull, driver.ErrDamaged, context.Canceled, context.DeadlineExceeded,
+	} {
 		if errors.Is(err, final) {
 			return unavailable
 		}

@@ -11,72 +11,24 @@ import (
 	"example.com/session/internal/store"
 )
 
-// errRefused rolls a transaction back because of what it has read.
-var errRefused = errors.New("refused")
-
-// A userList is what the rows of one user say. The row without an id is the user's own: its
-// entered_us is the time of EndBefore, and a sign-in locks it, so that sign-ins of one user take turns.
-type userList struct {
-	endedAt int64 // microseconds since 1970; 0 for never
-	entries []driver.IndexEntry
-}
-
 // Enter implements driver.Index in one transaction, which locks the user's own row first.
 func (d *Driver) Enter(ctx context.Context, user string, e driver.IndexEntry, limit int, now time.Time) error {
-	var refusal error
-	err := d.table.transact(ctx, "sign in", func(ctx context.Context, tx *sql.Tx) (err error) {
-		if refusal, err = d.table.enter(ctx, tx, user, e, limit, now); refusal != nil {
-			return errRefused
+	return indexError(d.table.transact(ctx, "sign in", func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, d.table.text.head, user, e.Ends.UnixMilli()); err != nil {
+			return err
 		}
+		list, err := d.table.entries(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		entry, err := list.Enter(e, limit, now)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, d.table.text.enter,
+			user, entry.ID.String(), entry.Entered.UnixMicro(), entry.Ends.UnixMilli())
 		return err
-	})
-	if errors.Is(err, errRefused) {
-		return refusal
-	}
-	return indexError(err)
-}
-
-// enter judges and stores one entry. The end of an entry never moves back: of two parallel sign-ins
-// either may be the last one to be saved.
-func (t *table) enter(ctx context.Context, tx *sql.Tx, user string, e driver.IndexEntry, limit int, now time.Time) (
-	refusal, err error,
-) {
-	if _, err := tx.ExecContext(ctx, t.text.head, user, e.Ends.UnixMilli()); err != nil {
-		return nil, err
-	}
-	list, err := t.entries(ctx, tx, user)
-	if err != nil {
-		return nil, err
-	}
-	if list.ended(e.Entered, now) {
-		return driver.ErrEnded, nil
-	}
-	others := 0
-	for _, other := range list.entries {
-		switch {
-		case !other.Ends.After(now): // it has ended, and was not removed yet
-		case other.ID != e.ID:
-			others++
-		default:
-			e.Entered = other.Entered
-			if other.Ends.After(e.Ends) {
-				e.Ends = other.Ends
-			}
-		}
-	}
-	if limit > 0 && others >= limit {
-		return driver.ErrIndexFull, nil
-	}
-	_, err = tx.ExecContext(ctx, t.text.enter, user, e.ID.String(), e.Entered.UnixMicro(), e.Ends.UnixMilli())
-	return nil, err
-}
-
-// ended reports whether EndBefore refuses a request that entered then. A time of EndBefore that is
-// further in the future than driver.EndBeforeAhead is ignored, because it comes from a wrong clock.
-func (l *userList) ended(entered, now time.Time) bool {
-	age := now.UnixMicro() - l.endedAt
-	return l.endedAt > entered.UnixMicro() &&
-		age >= -driver.EndBeforeAhead.Microseconds() && age < driver.IndexTombstone.Microseconds()
+	}))
 }
 
 // Remove implements driver.Index in one statement.
@@ -165,7 +117,7 @@ func (d *Driver) change(ctx context.Context, op, statement string, args ...any) 
 
 // List implements driver.Index in one SELECT.
 func (d *Driver) List(ctx context.Context, user string, now time.Time) (all []driver.IndexEntry, err error) {
-	var list userList
+	var list store.UserList
 	err = d.table.retry(ctx, "list the sessions of a user", func(ctx context.Context) (err error) {
 		list, err = d.table.entries(ctx, d.table.db, user)
 		return err
@@ -173,7 +125,7 @@ func (d *Driver) List(ctx context.Context, user string, now time.Time) (all []dr
 	if err != nil {
 		return nil, indexError(err)
 	}
-	for _, e := range list.entries {
+	for _, e := range list.Entries {
 		if e.Ends.After(now) {
 			all = append(all, e)
 		}
@@ -187,10 +139,10 @@ type querier interface {
 }
 
 // entries reads the rows of one user. A replica fails, also if it has no rows.
-func (t *table) entries(ctx context.Context, q querier, user string) (list userList, err error) {
+func (t *table) entries(ctx context.Context, q querier, user string) (list store.UserList, err error) {
 	rows, err := q.QueryContext(ctx, t.text.entries, user)
 	if err != nil {
-		return userList{}, err
+		return store.UserList{}, err
 	}
 	defer rows.Close()
 	none := true
@@ -199,20 +151,20 @@ func (t *table) entries(ctx context.Context, q querier, user string) (list userL
 		var entered, ends int64
 		var replica bool
 		if err := rows.Scan(&id, &entered, &ends, &replica); err != nil {
-			return userList{}, err
+			return store.UserList{}, err
 		}
 		if none = false; replica {
-			return userList{}, errReplica
+			return store.UserList{}, errReplica
 		}
-		if err := list.add(id, entered, ends); err != nil {
-			return userList{}, err
+		if err := addRow(&list, id, entered, ends); err != nil {
+			return store.UserList{}, err
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return userList{}, err
+		return store.UserList{}, err
 	}
 	if err := rows.Close(); err != nil { // it gives its connection back before the next statement
-		return userList{}, err
+		return store.UserList{}, err
 	}
 	if none {
 		err = t.checkPrimary(ctx)
@@ -220,16 +172,18 @@ func (t *table) entries(ctx context.Context, q querier, user string) (list userL
 	return list, err
 }
 
-func (l *userList) add(id string, entered, ends int64) error {
+// addRow adds what a row says to a list. The row without an id is the user's own: its entered_us is
+// the time of EndBefore, and a sign-in locks it, so that sign-ins of one user take turns.
+func addRow(l *store.UserList, id string, entered, ends int64) error {
 	if id == "" {
-		l.endedAt = entered
+		l.EndedAt = entered
 		return nil
 	}
 	parsed, ok := driver.ParseID(id)
 	if !ok {
 		return fmt.Errorf("read the list of a user's sessions: %w", driver.ErrDamaged)
 	}
-	l.entries = append(l.entries,
+	l.Entries = append(l.Entries,
 		driver.IndexEntry{ID: parsed, Entered: time.UnixMicro(entered), Ends: time.UnixMilli(ends)})
 	return nil
 }
@@ -254,8 +208,14 @@ func (t *table) transact(ctx context.Context, op string, do func(ctx context.Con
 	})
 }
 
-// indexError marks an error as driver.ErrUnavailable, unless it says what it is.
+// indexError marks an error as driver.ErrUnavailable, unless it says what it is. It returns a
+// refusal of Enter without the operation, which failed for no fault of the database.
 func indexError(err error) error {
+	for _, refusal := range []error{driver.ErrEnded, driver.ErrIndexFull} {
+		if errors.Is(err, refusal) {
+			return refusal
+		}
+	}
 	if err == nil || errors.Is(err, driver.ErrMisconfigured) || errors.Is(err, driver.ErrDamaged) {
 		return err
 	}

@@ -17,8 +17,13 @@ var errIndexDamaged = fmt.Errorf("session: read the index of a user: %w", driver
 //	kind 1 B | random 8 B | written 8 B | endedAt 8 B | entries of 32 B
 type index struct {
 	written driver.Milli // the now of the last change that had one
-	endedAt int64        // the latest time of EndBefore, in microseconds since 1970; 0 for none
-	entries []driver.IndexEntry
+	UserList
+}
+
+// A UserList is what an index knows of a user. It may have entries whose end has passed.
+type UserList struct {
+	EndedAt int64 // the latest time of EndBefore, in microseconds since 1970; 0 for none
+	Entries []driver.IndexEntry
 }
 
 const (
@@ -30,28 +35,51 @@ const (
 // either may be the last one to be saved. A damaged index is driver.ErrDamaged and stays as it is.
 func (d *Driver) Enter(ctx context.Context, user string, e driver.IndexEntry, limit int, now time.Time) error {
 	return d.updateIndex(ctx, user, now, func(x *index) (bool, error) {
-		if x.ended(e.Entered, now) {
-			return false, driver.ErrEnded
+		entry, err := x.Enter(e, limit, now)
+		if err != nil {
+			return false, err
 		}
-		entry := e // the store may call this function again
-		if i := slices.IndexFunc(x.entries, hasID(e.ID)); i >= 0 {
-			entry.Entered, entry.Ends = x.entries[i].Entered, later(x.entries[i].Ends, e.Ends)
-			x.entries = slices.Delete(x.entries, i, i+1)
-		}
-		if limit > 0 && len(x.entries) >= limit {
-			return false, driver.ErrIndexFull
-		}
-		x.entries = append(x.entries, entry)
+		x.Entries = append(slices.DeleteFunc(x.Entries, hasID(e.ID)), entry)
 		return true, nil
 	})
+}
+
+// Enter returns e as it is to be stored: if there is an entry for the same ID, its time of entry is
+// kept, and the later of both ends. The errors are driver.ErrEnded and driver.ErrIndexFull.
+func (l *UserList) Enter(e driver.IndexEntry, limit int, now time.Time) (driver.IndexEntry, error) {
+	if l.ended(e.Entered, now) {
+		return e, driver.ErrEnded
+	}
+	others := 0
+	for _, other := range l.Entries {
+		switch {
+		case !other.Ends.After(now): // it has ended, and was not removed yet
+		case other.ID != e.ID:
+			others++
+		default:
+			e.Entered, e.Ends = other.Entered, later(other.Ends, e.Ends)
+		}
+	}
+	if limit > 0 && others >= limit {
+		return e, driver.ErrIndexFull
+	}
+	return e, nil
+}
+
+// ended reports whether EndBefore refuses a request that entered then. A time of EndBefore that is
+// further in the future than driver.EndBeforeAhead is ignored, because it comes from a wrong clock.
+func (l *UserList) ended(entered, now time.Time) bool {
+	age := now.UnixMicro() - l.EndedAt
+	return l.EndedAt > entered.UnixMicro() &&
+		age >= -driver.EndBeforeAhead.Microseconds() && age < driver.IndexTombstone.Microseconds()
 }
 
 // Remove implements driver.Index.
 func (d *Driver) Remove(ctx context.Context, user string, id driver.ID) error {
 	return d.updateIndex(ctx, user, time.Time{}, func(x *index) (bool, error) {
-		count := len(x.entries)
-		x.entries = slices.DeleteFunc(x.entries, hasID(id))
-		return len(x.entries) < count, nil
+		count := len(x.Entries)
+		x.Entries = slices.DeleteFunc(x.Entries, hasID(id))
+		return len(x.Entries) < count, nil
 	})
 }
 
@@ -63,7 +91,7 @@ func (d *Driver) List(ctx context.Context, user string, now time.Time) ([]driver
 		return nil, storeError(err)
 	}
 	x, err := parseIndex(data, now)
-	return x.entries, err
+	return x.Entries, err
 }
 
 // EndBefore implements driver.Index. It replaces a damaged index, so that the user can sign in
@@ -73,10 +101,10 @@ func (d *Driver) EndBefore(ctx context.Context, user string, now time.Time) erro
 	err := d.update(ctx, indexKey(user), guess{}, func(old []byte) (driver.Entry, error) {
 		x, err := parseIndex(old, now)
 		damaged = err != nil
-		if x.endedAt >= now.UnixMicro() {
+		if x.EndedAt >= now.UnixMicro() {
 			return driver.Entry{}, nil
 		}
-		x.endedAt = now.UnixMicro()
+		x.EndedAt = now.UnixMicro()
 		return x.entry(now), nil
 	})
 	if err == nil && damaged {
@@ -108,14 +136,6 @@ func hasID(id driver.ID) func(driver.IndexEntry) bool {
 	return func(e driver.IndexEntry) bool { return e.ID == id }
 }
 
-// ended reports whether EndBefore refuses a request that entered then. A time of EndBefore that is
-// further in the future than driver.EndBeforeAhead is ignored, because it comes from a wrong clock.
-func (x *index) ended(entered, now time.Time) bool {
-	age := now.UnixMicro() - x.endedAt
-	return x.endedAt > entered.UnixMicro() &&
-		age >= -driver.EndBeforeAhead.Microseconds() && age < driver.IndexTombstone.Microseconds()
-}
-
 // entry packs the index. The store may delete it when its last entry has ended and EndBefore no
 // longer counts. If now is zero, the time of the last change is used, so the index is kept longer
 // than necessary.
@@ -123,11 +143,11 @@ func (x *index) entry(now time.Time) driver.Entry {
 	if now.IsZero() {
 		now = x.written.Time()
 	}
-	data := appendKind(make([]byte, 0, indexHead+indexEntry*len(x.entries)), indexKind)
+	data := appendKind(make([]byte, 0, indexHead+indexEntry*len(x.Entries)), indexKind)
 	data = binary.BigEndian.AppendUint64(data, uint64(now.UnixMilli()))
-	data = binary.BigEndian.AppendUint64(data, uint64(x.endedAt))
-	expires := time.UnixMicro(x.endedAt).Add(driver.IndexTombstone)
-	for _, e := range x.entries {
+	data = binary.BigEndian.AppendUint64(data, uint64(x.EndedAt))
+	expires := time.UnixMicro(x.EndedAt).Add(driver.IndexTombstone)
+	for _, e := range x.Entries {
 		data = append(data, e.ID[:]...)
 		data = binary.BigEndian.AppendUint64(data, uint64(e.Entered.UnixMicro()))
 		data = binary.BigEndian.AppendUint64(data, uint64(e.Ends.UnixMilli()))
@@ -145,7 +165,7 @@ func parseIndex(data []byte, now time.Time) (x index, err error) {
 		return x, errIndexDamaged
 	}
 	x.written = driver.Milli(binary.BigEndian.Uint64(data[9:]))
-	x.endedAt = int64(binary.BigEndian.Uint64(data[17:]))
+	x.EndedAt = int64(binary.BigEndian.Uint64(data[17:]))
 	for rest := range slices.Chunk(data[indexHead:], indexEntry) {
 		e := driver.IndexEntry{
 			ID:      driver.ID(rest[:16]),
@@ -153,7 +173,7 @@ func parseIndex(data []byte, now time.Time) (x index, err error) {
 			Ends:    time.UnixMilli(int64(binary.BigEndian.Uint64(rest[24:]))),
 		}
 		if e.Ends.After(now) {
-			x.entries = append(x.entries, e)
+			x.Entries = append(x.Entries, e)
 		}
 	}
 	return x, nil
