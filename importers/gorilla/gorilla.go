@@ -98,10 +98,7 @@ func (i *importer) Find(r *http.Request) (*session.OldCookie, error) {
 		return nil, fmt.Errorf("gorilla: the cookie %q has %d characters, and browsers keep no more than %d", i.name, len(c.Value), maxCookie)
 	}
 	f := found{request: r, ends: i.endsAt(c.Value)}
-	old := &session.OldCookie{Expire: []*http.Cookie{{
-		Name: i.name, Path: i.cookie.Path, Domain: i.cookie.Domain, Secure: i.cookie.Secure, HttpOnly: i.cookie.HttpOnly,
-		SameSite: i.cookie.SameSite, Partitioned: i.cookie.Partitioned,
-	}}}
+	old := &session.OldCookie{Expire: []*http.Cookie{sessions.NewCookie(i.name, "", i.cookie)}}
 	if i.store != nil {
 		if err := securecookie.DecodeMulti(i.name, c.Value, &old.ID, i.codecs...); err != nil {
 			return nil, i.refused(err)
