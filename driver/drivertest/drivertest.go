@@ -55,12 +55,13 @@ func Drivers(t *testing.T, open func(t *testing.T) driver.Driver, options ...Opt
 	})
 }
 
-type driverTest struct {
+// A suiteTest is a test of a driver, an index or a store, which a kit of type K holds.
+type suiteTest[K any] struct {
 	name string
-	run  func(t testing.TB, k *kit)
+	run  func(t testing.TB, k K)
 }
 
-var driverSuite = []driverTest{
+var driverSuite = []suiteTest[*kit]{
 	{"SaveStoresWhatApplyMakes", testStoredRecord},
 	{"RandomChangesEndWhereApplyEnds", testRandomChanges},
 	{"KeysAndValuesOfAnyBytesAreKept", testAnyBytes},
@@ -105,12 +106,7 @@ var driverSuite = []driverTest{
 	{"EndByUserWinsOverTheFirstSaveBesideIt", testEndBesideNew},
 }
 
-type indexTest struct {
-	name string
-	run  func(t testing.TB, k *indexKit)
-}
-
-var indexSuite = []indexTest{
+var indexSuite = []suiteTest[*indexKit]{
 	{"EnteredSessionsAreListed", testEnter},
 	{"RemoveRemovesOneEntry", testRemove},
 	{"UsersAreApart", testUsersApart},
@@ -130,4 +126,4 @@ var indexSuite = []indexTest{
 }
 
 // userEnderTest is for an Index that is a driver.UserEnder.
-var userEnderTest = indexTest{"EndUserEndsWhatEndWouldEnd", testEndUser}
+var userEnderTest = suiteTest[*indexKit]{"EndUserEndsWhatEndWouldEnd", testEndUser}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -190,13 +191,7 @@ type content struct {
 func contentOf(rec *driver.Record) content {
 	c := content{
 		ID: rec.ID().String(), Created: rec.CreatedAt(), Used: rec.UsedAt(), Limits: rec.Limits(), LastSave: rec.LastSave(),
-		Data: map[string]string{}, Account: map[string]string{},
-	}
-	for key, encoded := range rec.Values(driver.Data) {
-		c.Data[key] = encoded
-	}
-	for key, encoded := range rec.Values(driver.Account) {
-		c.Account[key] = encoded
+		Data: maps.Collect(rec.Values(driver.Data)), Account: maps.Collect(rec.Values(driver.Account)),
 	}
 	for v := range rec.Flash() {
 		c.Flash = append(c.Flash, fmt.Sprintf("%q %q %x %v %v", v.Key, v.Encoded, v.Stamp, v.Until, v.Listed))

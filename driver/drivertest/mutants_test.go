@@ -270,7 +270,7 @@ func TestSuiteFindsEachFaultOfADriver(t *testing.T) {
 			found(t, func(tb testing.TB) {
 				d, options := mutantDriver(m.fault)
 				k := newKit(t, d, options)
-				find(t, driverSuite, func(test driverTest) bool { return test.name == m.foundBy }).run(tb, k)
+				find(t, driverSuite, m.foundBy).run(tb, k)
 			})
 		})
 	}
@@ -283,7 +283,7 @@ func TestSuiteFindsEachFaultOfAnIndex(t *testing.T) {
 			found(t, func(tb testing.TB) {
 				d := newReference(m.fault)
 				k := &indexKit{kit: newKit(t, d, d.options()), index: d, user: newUser()}
-				find(t, append(slices.Clip(indexSuite), userEnderTest), func(test indexTest) bool { return test.name == m.foundBy }).run(tb, k)
+				find(t, append(slices.Clip(indexSuite), userEnderTest), m.foundBy).run(tb, k)
 			})
 		})
 	}
@@ -295,21 +295,17 @@ func TestSuiteFindsEachFaultOfAStore(t *testing.T) {
 			t.Parallel()
 			found(t, func(tb testing.TB) {
 				s := newReferenceStore(m.fault)
-				find(t, storeSuite, func(test storeTest) bool { return test.name == m.foundBy }).run(tb, s.kit(t))
+				find(t, storeSuite, m.foundBy).run(tb, s.kit(t))
 			})
 		})
 	}
 }
 
-func find[T any](t *testing.T, suite []T, is func(T) bool) (found T) {
+func find[K any](t *testing.T, suite []suiteTest[K], name string) suiteTest[K] {
 	t.Helper()
-	for _, test := range suite {
-		if is(test) {
-			return test
-		}
-	}
-	require.Fail(t, "there is no such test")
-	return found
+	i := slices.IndexFunc(suite, func(test suiteTest[K]) bool { return test.name == name })
+	require.GreaterOrEqual(t, i, 0, "there is no such test")
+	return suite[i]
 }
 
 // TestEachTestFindsAFault holds that no test of the suites is there in vain.

@@ -227,20 +227,7 @@ func testEndBesideSaves(t testing.TB, k *kit) {
 func testEndBesideReplacement(t testing.TB, k *kit) {
 	for round := range rounds(4, k.saveCost(t), 20) {
 		c := k.create(t, set("n", "1"))
-		replace := c.replacement(k.start)
-		var saveErr, endErr error
-		parallel(2, func(i int) {
-			if i == round%2 { // which goroutine is sooner is mostly the same
-				_, saveErr = k.driver.Save(k.ctx, c.rec, replace)
-			} else {
-				_, endErr = k.again.End(k.ctx, c.rec, c.ending(k.start))
-			}
-		})
-		require.NoError(t, endErr)
-		if saveErr != nil {
-			assert.ErrorIs(t, saveErr, driver.ErrEnded)
-		}
-		k.gone(t, c.id, k.start, driver.ErrEnded,
+		k.saveBesideEnd(t, round, c.rec, c.replacement(k.start), c.ending(k.start),
 			"a session lives on under a secret that was installed beside its End")
 	}
 }
@@ -248,19 +235,27 @@ func testEndBesideReplacement(t testing.TB, k *kit) {
 func testEndBesideNew(t testing.TB, k *kit) {
 	for round := range rounds(4, k.saveCost(t), 20) {
 		ch := begin(k.start, signIn("ann"))
-		var saveErr, endErr error
-		parallel(2, func(i int) {
-			if i == round%2 {
-				_, saveErr = k.driver.Save(k.ctx, nil, ch)
-			} else {
-				_, endErr = k.again.End(k.ctx, nil, endingByUser(ch.ID, "ann", k.start))
-			}
-		})
-		require.NoError(t, endErr)
-		if saveErr != nil {
-			assert.ErrorIs(t, saveErr, driver.ErrEnded)
-		}
-		k.gone(t, ch.ID, k.start, driver.ErrEnded,
+		k.saveBesideEnd(t, round, nil, ch, endingByUser(ch.ID, "ann", k.start),
 			"a session lives whose user ended it beside its first save")
 	}
+}
+
+// saveBesideEnd saves a session and ends it at once, and checks that it has ended.
+func (k *kit) saveBesideEnd(
+	t testing.TB, round int, base *driver.Record, ch *driver.Changes, e *driver.Ending, why string,
+) {
+	t.Helper()
+	var saveErr, endErr error
+	parallel(2, func(i int) {
+		if i == round%2 { // which goroutine is sooner is mostly the same
+			_, saveErr = k.driver.Save(k.ctx, base, ch)
+		} else {
+			_, endErr = k.again.End(k.ctx, base, e)
+		}
+	})
+	require.NoError(t, endErr)
+	if saveErr != nil {
+		assert.ErrorIs(t, saveErr, driver.ErrEnded)
+	}
+	k.gone(t, ch.ID, k.start, driver.ErrEnded, why)
 }

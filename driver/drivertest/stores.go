@@ -74,12 +74,7 @@ const (
 	rulePing    = "Ping returns nil if the store is reachable"
 )
 
-type storeTest struct {
-	name string
-	run  func(t testing.TB, s *storeKit)
-}
-
-var storeSuite = []storeTest{
+var storeSuite = []suiteTest[*storeKit]{
 	{"MissingKeyIsNoError", testMissingKey},
 	{"BytesAreKeptUnchanged", testStoreBytes},
 	{"KeysAreComparedByteForByte", testStoreKeys},
