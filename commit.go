@@ -261,7 +261,9 @@ func (r *requestState) BeforeHijack() error {
 
 // AfterHijack follows: the header is the handler's own, so changes that need a cookie are late. It
 // implements response.Hooks.
-func (r *requestState) AfterHijack() { r.reportLost(&lostByHijack) }
+func (r *requestState) AfterHijack() {
+	r.reportLost("the connection was hijacked before a cookie was sent", lostByHijack)
+}
 
 // bypassed handles a handler that did not send its response through the session's writer, as under
 // an adapter for gin that keeps gin's own writer. Changes that need no cookie are stored.
@@ -270,24 +272,24 @@ func (r *requestState) bypassed() {
 	if err := r.BeforeHijack(); err != nil {
 		r.ErrorAnswer(err) // only counted and logged: the answer cannot be sent
 	}
-	r.reportLost(&lostByBypass)
+	r.reportLost("the response was sent by another writer", lostByBypass)
 }
 
 // reportLost discards and reports what needs a cookie that cannot be sent.
-func (r *requestState) reportLost(how *loss) {
+func (r *requestState) reportLost(why string, m *message) {
 	r.advance(phaseCommitted)
 	var few [2]*Session
 	sessions := r.lockSessions(few[:0])
 	defer unlock(sessions)
 	for _, s := range sessions {
 		lost := s.awaitsCookie() || s.hasNewCookie() || s.keepsEndedCookie()
-		if !lost && (how != &lostByBypass || s.isUntouched()) {
+		if !lost && (m != lostByBypass || s.isUntouched()) {
 			continue
 		}
 		if s.identity.replace {
 			r.refused.Store(true)
 		}
-		s.reportLoss(how)
+		s.reportLoss(why, m)
 		s.discardUnsaved()
 	}
 }
@@ -328,6 +330,6 @@ func (s *Session) saveLate() {
 		return
 	}
 	if err := s.save(); err != nil && !isGone(err) {
-		s.request.manager.log.lostLate(s, err)
+		s.log(lostLateChanges, "error", err)
 	}
 }

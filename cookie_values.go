@@ -199,7 +199,7 @@ func (s *Session) openCookies(text string, now time.Time) (*token, *driver.Recor
 func (s *Session) noteUnopened(err error) {
 	if errors.Is(err, sealed.ErrOpen) {
 		s.source.stats.tampered.Add(1)
-		s.request.manager.log.tampered(s)
+		s.log(tamperedCookie)
 		s.emit(EventTampered, nil)
 	}
 }

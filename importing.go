@@ -49,7 +49,7 @@ func (s *Session) oldCookie() *importing {
 	if from, ok := m.cfg.Import.(fromDriver); ok {
 		old = from.find(s.request)
 	} else if old, err = m.cfg.Import.Find(s.request.incoming); err != nil {
-		m.log.refusedOld(s, err)
+		s.log(refusedOld, "error", err)
 		return nil
 	}
 	if old == nil {
@@ -83,7 +83,7 @@ func (s *Session) findOld() error {
 	case moved && s.source.cookies == nil:
 		return s.joinMoved(i)
 	case errors.Is(loadErr, driver.ErrDamaged):
-		s.request.manager.log.unreadableOld(s, loadErr)
+		s.log(unreadableOld, "error", loadErr)
 		return nil
 	case loadErr != nil:
 		return unavailable("import", loadErr)
@@ -94,7 +94,7 @@ func (s *Session) findOld() error {
 		return nil
 	}
 	if err := s.prepareMove(i, old); err != nil {
-		s.request.manager.log.unreadableOld(s, err)
+		s.log(unreadableOld, "error", err)
 		return nil
 	}
 	if s.loaded.at.Before(s.source.expiresAt(i.record)) {

@@ -61,7 +61,7 @@ func (s *Session) open() {
 	if s.loaded.status == notLoaded {
 		if s.request.reached(phaseCommitted) && s.request.status != 0 { // 0: a connection that was taken over
 			s.source.stats.lateOpens.Add(1)
-			s.request.manager.log.lateOpen(s)
+			s.log(lateOpen)
 		}
 		if !s.source.used.Load() { // all requests share it, and writing it is slow
 			s.source.used.Store(true)
@@ -173,7 +173,7 @@ func (s *Session) choose(found *cookie.Values) (candidate, error) {
 func (s *Session) noteSeveral(several *bool) {
 	*several = true
 	s.source.stats.duplicates.Add(1)
-	s.request.manager.log.severalCookies(s)
+	s.log(severalCookies, "cookie", s.source.cookie)
 }
 
 // adopt makes what a cookie opens the session of this request.
@@ -280,7 +280,7 @@ func (s *Session) notFound(err error, rec *driver.Record, now time.Time) (candid
 		return candidate{status: ended}, nil // some drivers cannot say when
 	case isGone(err) && s.source.cookies != nil && s.source.cookies.onServer(rec):
 		s.noteUnknown(EventRevoked, rec)
-		s.request.manager.log.revoked(s)
+		s.log(revokedCookie)
 		return candidate{status: absent}, nil
 	case isGone(err):
 		s.noteUnknown(EventUnknown, rec)

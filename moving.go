@@ -110,7 +110,7 @@ func (s *Session) endOld(reason string) error {
 		if s.endings.called() {
 			return unavailable("end an old session", err)
 		}
-		m.log.keptOld(s, err)
+		s.log(undeletedOld, "error", err)
 	}
 	i.removed = true
 	return nil

@@ -60,7 +60,7 @@ func (s *Session) answered(op string, id driver.ID, b begun, err error) error {
 	m.observe(s.request.Context, s.source, b.at, err)
 	if errors.Is(err, driver.ErrDamaged) {
 		s.source.stats.damaged.Add(1)
-		m.log.damaged(s, op, id)
+		s.log(damagedRecord, "operation", op, "handle", id.String())
 		err = fmt.Errorf("session: %s with driver %s: %w", op, s.source.name, err)
 	}
 	return err

@@ -27,7 +27,7 @@ func (s *Session) reject(k opKey, err error) {
 	s.problems.unstorable = append(s.problems.unstorable, valueFault{k, err})
 	s.noteProblem(err)
 	if s.request.reached(phaseCommitted) {
-		s.request.manager.log.changeRejected(s, err)
+		s.log(rejectedLateChange, "error", err)
 	}
 }
 
@@ -71,24 +71,20 @@ func (s *Session) noteProblem(err error) {
 // nil.
 func (s *Session) reportLate(op string, rec *driver.Record) {
 	s.noteLate(op, rec)
-	s.request.manager.log.lateChange(s, op)
+	s.log(lateChange, "operation", op)
 }
 
-// A loss is why no cookie could be sent.
-type loss struct {
-	text string
-	log  func(l *eventLog, s *Session)
-}
-
-var (
-	lostByHijack = loss{"the connection was hijacked before a cookie was sent", (*eventLog).lostByHijack}
-	lostByBypass = loss{"the response was sent by another writer", (*eventLog).lostByBypass}
-)
-
-// reportLoss reports what was lost because no cookie could be sent.
-func (s *Session) reportLoss(how *loss) {
-	s.noteLate(how.text, s.stored)
-	how.log(s.request.manager.log, s)
+// reportLoss reports what was lost because no cookie could be sent. The log names the keys that the
+// handler has changed.
+func (s *Session) reportLoss(why string, m *message) {
+	s.noteLate(why, s.stored)
+	var keys []string
+	for _, op := range s.pending.ops {
+		if op.Part != driver.Account {
+			keys = append(keys, op.Key)
+		}
+	}
+	s.log(m, "keys", keys)
 }
 
 func (s *Session) noteLate(op string, rec *driver.Record) {
@@ -109,5 +105,5 @@ func (s *Session) lateError() error {
 func (s *Session) unreadable(key, encoded string, err error) {
 	s.noteProblem(err)
 	s.source.stats.unreadable.Add(1)
-	s.request.manager.log.unreadable(s, key, kindOf(encoded), err)
+	s.log(unreadableValue, "key", key, "holds", kindOf(encoded), "error", err)
 }

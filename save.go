@@ -335,7 +335,7 @@ func (s *Session) drop(err error) {
 	s.lose(ended)
 	s.noteProblem(kind)
 	s.source.stats.dropped.Add(1)
-	s.request.manager.log.dropped(s, kind)
+	s.log(droppedChanges, "error", kind)
 }
 
 // lose detaches the request from a session that has ended or whose token was replaced. No cookie is

@@ -77,7 +77,7 @@ func (s *Session) writeCookies(h http.Header) {
 	s.addHint(&w)
 	s.expireOld(h)
 	if w.size > largeCookies {
-		s.request.manager.log.largeCookies(s, w.size)
+		s.log(tooLargeCookies, "bytes", w.size)
 	}
 }
 

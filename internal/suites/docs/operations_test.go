@@ -85,33 +85,49 @@ func constant(e ast.Expr) (string, bool) {
 
 // messageAt says which argument of a method that logs is the message.
 var messageAt = map[string]int{
-	"LogAttrs": 2, "Log": 2, "atMostOncePerMinute": 2,
-	"DebugContext": 1, "InfoContext": 1, "WarnContext": 1, "ErrorContext": 1,
+	"LogAttrs": 2, "Log": 2, "DebugContext": 1, "InfoContext": 1, "WarnContext": 1, "ErrorContext": 1,
+}
+
+// messageIn returns the expression of the message that a call logs, or that a message{} of package session
+// declares. It returns nil for all other nodes, and for the call that logs the text of a declared message.
+func messageIn(n ast.Node) ast.Expr {
+	switch n := n.(type) {
+	case *ast.CallExpr:
+		selector, ok := n.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return nil
+		}
+		at, logs := messageAt[selector.Sel.Name]
+		if !logs || len(n.Args) <= at {
+			return nil
+		}
+		if field, ok := n.Args[at].(*ast.SelectorExpr); ok && field.Sel.Name == "text" {
+			return nil
+		}
+		return n.Args[at]
+	case *ast.CompositeLit:
+		if typ, ok := n.Type.(*ast.Ident); !ok || typ.Name != "message" {
+			return nil
+		}
+		for _, element := range n.Elts {
+			field := element.(*ast.KeyValueExpr)
+			if field.Key.(*ast.Ident).Name == "text" {
+				return field.Value
+			}
+		}
+	}
+	return nil
 }
 
 func TestOperationsListsEveryLogLine(t *testing.T) {
 	logged := map[string]bool{}
 	for _, file := range sources(t) {
 		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
+			if message := messageIn(n); message != nil {
+				text, ok := constant(message)
+				assert.True(t, ok, "a message in %s is not constant", file.Name)
+				logged[text] = true
 			}
-			selector, ok := call.Fun.(*ast.SelectorExpr)
-			at, logs := 0, false
-			if ok {
-				at, logs = messageAt[selector.Sel.Name]
-			}
-			if !logs || len(call.Args) <= at {
-				return true
-			}
-			text, ok := constant(call.Args[at])
-			variable, _ := call.Args[at].(*ast.Ident)
-			if !ok && variable != nil && variable.Name == "text" { // within atMostOncePerMinute
-				return true
-			}
-			assert.True(t, ok, "a message of %s in %s is not constant", selector.Sel.Name, file.Name)
-			logged[text] = true
 			return true
 		})
 	}
