@@ -11,7 +11,7 @@ import (
 // are stored.
 func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	if s.source.local { // it takes no time
-		return lastingContext{s.request}, func() {}
+		return lastingContext{requestContext{&s.request.self}}, func() {}
 	}
 	c := &deadlineContext{
 		Context: context.WithoutCancel(s.request.Context), deadline: time.Now().Add(s.request.manager.storeTimeout),
@@ -19,13 +19,13 @@ func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	return c, c.end
 }
 
-// A lastingContext is like context.WithoutCancel of the request's context, and takes no memory.
-type lastingContext struct{ request *requestState }
+// A lastingContext is like context.WithoutCancel of the incoming request's context, and takes no memory.
+type lastingContext struct{ requestContext }
 
 func (lastingContext) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (lastingContext) Done() <-chan struct{}       { return nil }
 func (lastingContext) Err() error                  { return nil }
-func (c lastingContext) Value(key any) any         { return c.request.Context.Value(key) }
+func (c lastingContext) Value(key any) any         { return (*c.state).Context.Value(key) }
 
 // A deadlineContext is like the result of context.WithDeadline, but has no timer until Done is
 // called. Few operations call Done, and a timer costs more time than the rest of the library's work

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,4 +80,13 @@ func TestContextsBelowADeadlineContextEndWithIt(t *testing.T) {
 			assert.True(t, isDone(valued))
 		}
 	})
+}
+
+func TestContextThatLastsPrintsNothingOfTheRequest(t *testing.T) {
+	r := &requestState{Context: t.Context(), cookies: []string{"a token"}}
+	r.self = r
+	c := context.WithoutCancel(lastingContext{requestContext{&r.self}}) // as Config.Events gets it
+	assert.NotContains(t, fmt.Sprintf("%t %s %v %+v %#v", c, c, c, c, c), "a token")
+	assert.NoError(t, c.Err())
+	assert.Nil(t, stateIn(c), "a session cannot be used where it is being stored")
 }
