@@ -62,20 +62,28 @@ func (p *pendingChanges) put(op *driver.Op) {
 		delete(p.updates, op.Key)
 	}
 	old := p.find(op.Part, op.Key)
-	if old != nil && op.Part != driver.Flash {
-		*old = *op
+	if old == nil {
+		p.add(op)
 		return
 	}
-	if old != nil { // a list may have several operations
-		p.discard(func(other driver.Op) bool { return other.Part == op.Part && other.Key == op.Key })
+	*old = *op
+	if op.Part == driver.Flash { // a list may have several operations: this one stays
+		seen := false
+		p.discard(func(other driver.Op) bool {
+			same := other.Part == op.Part && other.Key == op.Key
+			again := same && seen
+			seen = seen || same
+			return again
+		})
 	}
-	p.add(op)
 }
 
-// discard removes the operations that match.
+// discard removes the operations that match. match is called once for each, in their order.
 func (p *pendingChanges) discard(match func(driver.Op) bool) {
-	p.ops = slices.DeleteFunc(p.ops, match)
-	p.reindex()
+	count := len(p.ops)
+	if p.ops = slices.DeleteFunc(p.ops, match); len(p.ops) < count {
+		p.reindex()
+	}
 }
 
 // add appends an operation.
