@@ -213,7 +213,6 @@ func TestRegenerateDoesNotSaveASessionFromBeingEnded(t *testing.T) {
 	})
 }
 
-// EndAll runs while six clients replace their tokens.
 // hangingIndex is a Driver whose index does not answer.
 type hangingIndex struct {
 	driver.Driver
@@ -238,6 +237,7 @@ func TestEndAllWaitsNoLongerThanStoreTimeoutForAnIndex(t *testing.T) {
 	})
 }
 
+// EndAll runs while six clients replace their tokens.
 func TestNoSignInOutlivesTheEndingOfAll(t *testing.T) {
 	kit.EachAccountDriver(t, func(t *testing.T, cfg session.Config) {
 		m := kit.NewManager(t, cfg)

@@ -100,6 +100,7 @@ func TestExpiredSessionAcceptsNoSave(t *testing.T) {
 		"longer configuration":   {limits, driver.Limits{Lifetime: 48 * time.Hour, Idle: 48 * time.Hour}, time.Hour},
 		"remembered, longer":     {driver.Limits{Lifetime: 10 * time.Hour, Idle: 9 * time.Hour, Remembered: true}, limits, 9 * time.Hour},
 		"remembered, then short": {driver.Limits{Lifetime: time.Minute, Idle: time.Minute, Remembered: true}, limits, time.Minute},
+		"remembered by the save": {limits, driver.Limits{Lifetime: time.Minute, Idle: time.Minute, Remembered: true}, time.Hour},
 		"no limits":              {driver.Limits{}, limits, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -179,7 +179,7 @@ func TestEveryOrderOfTwoRequestsWhileTimePasses(t *testing.T) {
 	t.Parallel()
 	for _, tick := range []time.Duration{6 * time.Second, 31 * time.Second} {
 		models := pairs(func(m *model) { m.tick = tick }, mostImportant()...)
-		sample(models, 30)
+		sample(models, 50)
 		runModels(t, models)
 	}
 }
@@ -187,7 +187,7 @@ func TestEveryOrderOfTwoRequestsWhileTimePasses(t *testing.T) {
 func TestEveryOrderOfTwoRequestsWithAFault(t *testing.T) {
 	t.Parallel()
 	models := pairs(func(m *model) { m.faults = 1 }, mostImportant()...)
-	sample(models, 30)
+	sample(models, 50)
 	runModels(t, models)
 }
 
@@ -200,7 +200,7 @@ func TestEveryOrderOfTwoRequestsThatSaveAgainAfterAFault(t *testing.T) {
 			m.specs[i].save = m.specs[i].who != process
 		}
 	}, mostImportant()...)
-	sample(models, 30)
+	sample(models, 50)
 	runModels(t, models)
 }
 
@@ -226,6 +226,6 @@ func TestEveryOrderOfThreeRequests(t *testing.T) {
 		}
 	}
 	models = append(models, model{start: visitor, specs: []spec{login, login, endAll}})
-	sample(models, 100)
+	sample(models, 150)
 	runModels(t, models)
 }
